@@ -1,0 +1,1 @@
+//! Every port in memory: store, bus, vehicle agents, test payment gateway, log notifier

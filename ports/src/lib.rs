@@ -1,0 +1,1 @@
+//! What the booking core needs from the world: ports, their contracts and conformance suites

@@ -1,0 +1,2 @@
+//! The rideplane binary.
+fn main() {}
