@@ -13,6 +13,8 @@ pub struct Policy {
     pub hold: Span,
     /// The longest hold, counted from creation, when it is extended once while the customer authenticates.
     pub hold_max: Span,
+    /// How long a quote stands: a declined payment may be tried again until then.
+    pub quote_ttl: Span,
     /// How long after confirmation (or the start time, if later) the vehicle may be unlocked.
     pub unlock_window: Span,
     /// A vehicle that has not reported for this long is offline.
@@ -31,6 +33,10 @@ pub struct Policy {
     pub default_duration: Span,
     /// The longest duration a rider may estimate.
     pub max_duration: Span,
+    /// How fast an estimate assumes that a vehicle goes, metres per second.
+    pub estimate_speed_m_per_s: u32,
+    /// The same for cars.
+    pub estimate_car_speed_m_per_s: u32,
     /// The hold on the card is the estimate times this, so that a longer ride is covered.
     pub hold_headroom: Decimal,
     /// A capture is made at least this long before the provider's hold ends.
@@ -62,6 +68,7 @@ impl Default for Policy {
         Self {
             hold: Span::from_minutes(5),
             hold_max: Span::from_minutes(10),
+            quote_ttl: Span::from_minutes(15),
             unlock_window: Span::from_minutes(15),
             heartbeat_timeout: Span::from_minutes(5),
             offline_expiry: Span::from_minutes(10),
@@ -71,6 +78,8 @@ impl Default for Policy {
             clock_skew: Span::from_seconds(15),
             default_duration: Span::from_minutes(30),
             max_duration: Span::from_minutes(24 * 60),
+            estimate_speed_m_per_s: 5,
+            estimate_car_speed_m_per_s: 9,
             hold_headroom: Decimal::from_parts(15, 0, 0, false, 1),
             capture_margin: Span::from_minutes(60),
             capture_validity: Span::from_minutes(7 * 24 * 60),

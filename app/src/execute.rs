@@ -1,0 +1,197 @@
+//! Load, decide, commit: the loop under every use case that changes something.
+
+use rideplane_core::booking::journey::{self, Outcome};
+use rideplane_core::booking::Booking;
+use rideplane_core::fleet::Vehicle;
+use rideplane_core::ids::BookingId;
+use rideplane_core::money::Money;
+use rideplane_core::payment::Payment;
+use rideplane_core::time::Timestamp;
+use rideplane_core::{Context, Machine as _};
+use rideplane_ports::{
+    AvailabilityUpdate, BookingChange, Commit, CommitError, IdempotencyWrite, Kind, LedgerAccount, LedgerEntry,
+    Listing, PortError, Quota, Stored, Telemetry, VehicleChange,
+};
+
+use crate::{App, AppError};
+
+/// How often a decision is made again because somebody else committed first. Claims are refused, not retried, once the
+/// vehicle is gone, so only a storm of harmless changes can use this up.
+pub(crate) const CONFLICT_RETRIES: usize = 16;
+
+/// A booking with its vehicle, as read or as just written.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) vehicle: Stored<Vehicle>,
+    pub(crate) booking: Stored<Booking>,
+}
+
+/// What else goes into a commit.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) quota: Option<Quota>,
+    pub(crate) idempotency: Option<IdempotencyWrite>,
+}
+
+impl App {
+    pub(crate) async fn load_pair(&self, id: BookingId) -> Result<Option<Pair>, AppError> {
+        match self.ports.store.booking(&id).await? {
+            Some(booking) => Ok(Some(self.with_vehicle(booking).await?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn with_vehicle(&self, booking: Stored<Booking>) -> Result<Pair, AppError> {
+        let id = &booking.state.vehicle_id;
+        match self.ports.store.vehicle(id).await? {
+            Some(vehicle) => Ok(Pair { vehicle, booking }),
+            None => {
+                let message = format!("booking {} names vehicle {id}, which is not stored", booking.state.id);
+                Err(PortError::new(Kind::Corrupt, "store.vehicle", message).into())
+            }
+        }
+    }
+
+    /// Decides on the pair as it is now and commits, again and again while others commit in between.
+    pub(crate) async fn execute(
+        &self,
+        mut pair: Pair,
+        decide: impl Fn(&Pair, &Context<'_>) -> Result<Outcome, journey::Rejection> + Send,
+    ) -> Result<Pair, AppError> {
+        for _ in 0..CONFLICT_RETRIES {
+            let outcome = decide(&pair, &self.context())?;
+            if outcome.is_empty() {
+                return Ok(pair);
+            }
+            match self.commit_pair(&pair, &outcome, Extras::default()).await {
+                Ok(after) => return Ok(after),
+                Err(CommitError::VersionConflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let id = pair.booking.state.id;
+            pair = self.load_pair(id).await?.ok_or(AppError::NotFound)?;
+        }
+        Err(contention())
+    }
+
+    /// Commits what was decided on a pair.
+    pub(crate) async fn commit_pair(
+        &self,
+        pair: &Pair,
+        outcome: &Outcome,
+        extras: Extras,
+    ) -> Result<Pair, CommitError> {
+        let booking = outcome.booking.iter().fold(Some(pair.booking.state.clone()), Booking::evolve);
+        let vehicle = outcome.vehicle.iter().fold(Some(pair.vehicle.state.clone()), Vehicle::evolve);
+        let (Some(booking), Some(vehicle)) = (booking, vehicle) else {
+            return Ok(pair.clone());
+        };
+        let versions = (pair.vehicle.version, pair.booking.version);
+        self.commit(Some(&pair.booking.state), (vehicle, versions.0), Some((booking, versions.1)), outcome, extras)
+            .await
+            .map(|(vehicle, booking)| Pair { vehicle, booking: booking.unwrap_or_else(|| pair.booking.clone()) })
+    }
+
+    /// Commits new states of a vehicle and of a booking, with the events that made them, and tells search.
+    pub(crate) async fn commit(
+        &self,
+        booking_before: Option<&Booking>,
+        (vehicle, vehicle_version): (Vehicle, rideplane_core::ids::Version),
+        booking: Option<(Booking, rideplane_core::ids::Version)>,
+        outcome: &Outcome,
+        extras: Extras,
+    ) -> Result<(Stored<Vehicle>, Option<Stored<Booking>>), CommitError> {
+        let now = self.now();
+        let mut commit = Commit::new(now);
+        commit.quota = extras.quota;
+        commit.idempotency = extras.idempotency;
+        let vehicle = Stored { version: vehicle_version.after(outcome.vehicle.len()), state: vehicle };
+        let booking = booking
+            .map(|(state, version)| Stored { version: version.after(outcome.booking.len()), state });
+        if !outcome.vehicle.is_empty() {
+            let state = Some(vehicle.state.clone());
+            commit.vehicles.push(VehicleChange {
+                expected: vehicle_version,
+                deadline: Vehicle::next_deadline(&state).map(|(at, _)| at),
+                state: vehicle.state.clone(),
+                events: outcome.vehicle.clone(),
+            });
+        }
+        if let (Some(after), false) = (&booking, outcome.booking.is_empty()) {
+            let state = Some(after.state.clone());
+            commit.ledger = postings(booking_before.map(|before| &before.payment), after, now);
+            commit.bookings.push(BookingChange {
+                expected: rideplane_core::ids::Version(after.version.0 - outcome.booking.len() as u64),
+                deadline: Booking::next_deadline(&state).map(|(at, _)| at),
+                state: after.state.clone(),
+                events: outcome.booking.clone(),
+            });
+        }
+        self.ports.store.commit(commit).await?;
+        if !outcome.vehicle.is_empty() {
+            self.tell_search(&vehicle.state).await;
+        }
+        Ok((vehicle, booking))
+    }
+
+    /// Search learns at once in this process. It is allowed to be behind, so its trouble never fails a commit: the claim
+    /// is what decides, and telemetry lists the vehicle again.
+    pub(crate) async fn tell_search(&self, vehicle: &Vehicle) {
+        let update = if vehicle.is_listable(self.now()) {
+            match self.ports.store.telemetry(&vehicle.id).await {
+                Ok(Some(telemetry)) => listing(vehicle, &telemetry)
+                    .filter(|listing| self.may_start(listing))
+                    .map(AvailabilityUpdate::Free),
+                Ok(None) | Err(_) => None,
+            }
+        } else {
+            Some(AvailabilityUpdate::Taken(vehicle.id.clone()))
+        };
+        if let Some(update) = update {
+            drop(self.ports.availability.apply(&[update]).await);
+        }
+    }
+}
+
+/// What search shows of a vehicle; nothing when nobody knows where it is.
+pub(crate) fn listing(vehicle: &Vehicle, telemetry: &Telemetry) -> Option<Listing> {
+    Some(Listing {
+        vehicle_id: vehicle.id.clone(),
+        vehicle_type: vehicle.spec.vehicle_type.clone(),
+        form_factor: vehicle.spec.form_factor,
+        propulsion_type: vehicle.spec.propulsion_type,
+        plan_id: vehicle.spec.plan_id.clone(),
+        position: telemetry.position?,
+        charge: telemetry.charge,
+        range_m: telemetry.range_m,
+        last_reported: telemetry.last_reported,
+    })
+}
+
+pub(crate) fn contention() -> AppError {
+    let message = "too many changes at once on one booking: nothing was done, try again";
+    PortError::new(Kind::Unavailable, "app.commit", message).into()
+}
+
+/// The postings of a commit: how far each account moved.
+fn postings(before: Option<&Payment>, after: &Stored<Booking>, at: Timestamp) -> Vec<LedgerEntry> {
+    let payment = &after.state.payment;
+    let accounts: [(LedgerAccount, fn(&Payment) -> Money); 4] = [
+        (LedgerAccount::Authorized, Payment::authorized),
+        (LedgerAccount::Captured, Payment::captured),
+        (LedgerAccount::Released, Payment::released),
+        (LedgerAccount::Refunded, Payment::refunded),
+    ];
+    let moved = |balance: fn(&Payment) -> Money| {
+        let now = balance(payment);
+        let then = before.map_or(Money::zero(now.currency()), balance);
+        now.sub(then).ok().filter(|moved| !moved.is_zero())
+    };
+    accounts
+        .into_iter()
+        .filter_map(|(account, balance)| {
+            let amount = moved(balance)?;
+            Some(LedgerEntry { booking_id: after.state.id, version: after.version, account, amount, at })
+        })
+        .collect()
+}

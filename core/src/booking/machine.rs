@@ -1,0 +1,357 @@
+//! The transitions of a booking: one child machine after another, then the consequences.
+
+use super::react::react;
+use super::{
+    Booking, Command, Create, DeadlineReason, Event, Party, Rejection, Status, Trip, TripEnd,
+};
+use crate::ids::{BookingId, Epoch, PaymentMethodId, ReservationToken};
+use crate::machine::{Context, Machine};
+use crate::payment::{self, Payment};
+use crate::pricing::{Fare, Usage};
+use crate::reservation::{self, Phase, ReleaseReason, Reservation};
+use crate::time::{Span, Timestamp};
+use crate::unlock::{self, AckClaims, Action, Commands, PositionE7};
+
+/// Faster than any shared vehicle, metres per second: an odometer that says more is not believed.
+const SPEED_LIMIT_M_PER_S: u64 = 70;
+
+/// A decision in progress: every event is applied as soon as it is made, so that the next child sees it.
+pub(super) struct Steps<'a> {
+    pub(super) booking: Booking,
+    pub(super) events: Vec<Event>,
+    pub(super) cx: &'a Context<'a>,
+}
+
+impl<'a> Steps<'a> {
+    fn new(booking: Booking, cx: &'a Context<'a>) -> Self {
+        Self { booking, events: Vec::with_capacity(4), cx }
+    }
+
+    fn apply(&mut self, event: Event) {
+        apply(&mut self.booking, &event);
+        self.events.push(event);
+    }
+
+    pub(super) fn reservation(&mut self, command: &reservation::Command) -> Result<(), Rejection> {
+        for event in Reservation::decide(&self.booking.reservation, command, self.cx)? {
+            self.apply(Event::Reservation(event));
+        }
+        Ok(())
+    }
+
+    pub(super) fn payment(&mut self, command: &payment::Command) -> Result<(), Rejection> {
+        for event in Payment::decide(&self.booking.payment, command, self.cx)? {
+            self.apply(Event::Payment(event));
+        }
+        Ok(())
+    }
+
+    fn commands(&mut self, command: &unlock::Command) -> Result<(), Rejection> {
+        for event in Commands::decide(&self.booking.commands, command, self.cx)? {
+            let done = match &event {
+                unlock::Event::Acknowledged(done) | unlock::Event::LateAcknowledged(done) => Some(done.clone()),
+                unlock::Event::Requested { .. }
+                | unlock::Event::Refused { .. }
+                | unlock::Event::TimedOut { .. } => None,
+            };
+            self.apply(Event::Command(event));
+            if let Some(done) = done {
+                self.executed(&done)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The vehicle did what it was told: the only thing that starts a trip, or ends one for the rider.
+    fn executed(&mut self, done: &unlock::Executed) -> Result<(), Rejection> {
+        match (done.action, &self.booking.reservation.phase) {
+            (Action::Unlock, Phase::Confirmed { .. }) => {
+                self.apply(Event::TripStarted {
+                    started_at: self.cx.now,
+                    start_odometer_m: done.odometer_m,
+                });
+                Ok(())
+            }
+            (Action::Lock, Phase::InUse) => {
+                self.end_trip(done.issued_at, done.odometer_m, done.position, Party::Rider)
+            }
+            // Opened after the claim was gone: the journey takes the vehicle out of service.
+            (
+                Action::Unlock,
+                Phase::Held { .. } | Phase::InUse | Phase::Closed | Phase::Released { .. },
+            )
+            | (
+                Action::Lock,
+                Phase::Held { .. } | Phase::Confirmed { .. } | Phase::Closed | Phase::Released { .. },
+            ) => Ok(()),
+        }
+    }
+
+    fn end_trip(
+        &mut self,
+        ended_at: Timestamp,
+        odometer_m: u64,
+        position: Option<PositionE7>,
+        by: Party,
+    ) -> Result<(), Rejection> {
+        let Some(trip) = &self.booking.trip else {
+            return Ok(());
+        };
+        let ended_at = ended_at.max(trip.started_at);
+        let ride = ended_at.since(trip.started_at);
+        let distance_m = plausible_distance(trip.start_odometer_m, odometer_m, ride);
+        let reserved = trip.started_at.since(self.booking.created_at);
+        let fare = self.fare(&Usage { ride, distance_m, reserved })?;
+        self.apply(Event::TripEnded(Box::new(TripEnd { ended_at, distance_m, by, position, fare })));
+        Ok(())
+    }
+
+    /// A fare that can't be computed must not keep a rider in a trip: the estimate they agreed to stands in.
+    fn fare(&self, usage: &Usage) -> Result<Fare, Rejection> {
+        let quote = &self.booking.quote;
+        Ok(quote.settle(usage).or_else(|_| quote.settle(&quote.usage))?)
+    }
+
+    const fn refuse<T>(&self, status: Status, asked: &'static str) -> Result<T, Rejection> {
+        Err(Rejection::WrongStatus { status, asked })
+    }
+}
+
+fn plausible_distance(start_m: u64, end_m: u64, ride: Span) -> u64 {
+    let seconds = u64::try_from(ride.as_seconds()).unwrap_or(0).saturating_add(60);
+    end_m.saturating_sub(start_m).min(seconds.saturating_mul(SPEED_LIMIT_M_PER_S))
+}
+
+/// Applies an event in place. Total.
+fn apply(booking: &mut Booking, event: &Event) {
+    match event {
+        Event::Created(created) => *booking = (**created).clone(),
+        Event::Reservation(event) => evolve_reservation(booking, event),
+        Event::Reclaimed { epoch, hold } => {
+            booking.epoch = *epoch;
+            evolve_reservation(booking, hold);
+        }
+        Event::Payment(event) => Payment::apply(&mut booking.payment, event),
+        Event::Command(event) => Commands::apply(&mut booking.commands, event),
+        Event::TripStarted { started_at, start_odometer_m } => {
+            evolve_reservation(booking, &reservation::Event::Started);
+            booking.trip = Some(Trip {
+                started_at: *started_at,
+                start_odometer_m: *start_odometer_m,
+                end: None,
+            });
+        }
+        Event::TripEnded(end) => {
+            evolve_reservation(booking, &reservation::Event::Closed);
+            if let Some(trip) = &mut booking.trip {
+                trip.end = Some((**end).clone());
+            }
+        }
+    }
+}
+
+fn evolve_reservation(booking: &mut Booking, event: &reservation::Event) {
+    booking.reservation = Reservation::evolve(booking.reservation.clone(), event);
+}
+
+impl Machine for Booking {
+    type State = Option<Self>;
+    type Command = Command;
+    type Event = Event;
+    type Rejection = Rejection;
+    type DeadlineReason = DeadlineReason;
+
+    fn decide(
+        state: &Option<Self>,
+        command: &Command,
+        cx: &Context<'_>,
+    ) -> Result<Vec<Event>, Rejection> {
+        match (state, command) {
+            (None, Command::Create(create)) => created(create, cx),
+            (None, _) => Err(Rejection::NotFound),
+            (Some(booking), command) => decide(booking, command, cx),
+        }
+    }
+
+    fn evolve(state: Option<Self>, event: &Event) -> Option<Self> {
+        match (state, event) {
+            (None, Event::Created(created)) => Some((**created).clone()),
+            (None, _) => None,
+            (Some(mut booking), event) => {
+                apply(&mut booking, event);
+                Some(booking)
+            }
+        }
+    }
+
+    fn next_deadline(state: &Option<Self>) -> Option<(Timestamp, DeadlineReason)> {
+        let booking = state.as_ref()?;
+        let quote = (booking.status_reason() == Some(ReleaseReason::PaymentDeclined)
+            && !booking.payment.is_release_asked())
+        .then_some((booking.quote.expires_at, DeadlineReason::Quote));
+        [
+            Reservation::next_deadline(&booking.reservation)
+                .map(|(at, why)| (at, DeadlineReason::Reservation(why))),
+            Payment::next_deadline(&booking.payment).map(|(at, why)| (at, DeadlineReason::Payment(why))),
+            Commands::next_deadline(&booking.commands).map(|(at, why)| (at, DeadlineReason::Command(why))),
+            quote,
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
+    }
+}
+
+fn created(create: &Create, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
+    let id = BookingId::from_uuid(cx.uuid(0));
+    let booking = Booking {
+        id,
+        user_id: create.user_id.clone(),
+        vehicle_id: create.vehicle_id.clone(),
+        epoch: create.epoch,
+        reservation_token: ReservationToken::from_uuid(cx.uuid(1)),
+        created_at: cx.now,
+        start_time: create.start_time.unwrap_or(cx.now),
+        quote: create.quote.clone(),
+        reservation: Reservation::hold(cx),
+        payment: Payment::new(id, create.quote.hold),
+        commands: Commands::default(),
+        trip: None,
+    };
+    let mut steps = Steps::new(booking.clone(), cx);
+    steps.events.push(Event::Created(Box::new(booking)));
+    steps.payment(&payment::Command::Begin)?;
+    react(&mut steps)?;
+    Ok(steps.events)
+}
+
+fn decide(booking: &Booking, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
+    let mut steps = Steps::new(booking.clone(), cx);
+    // A deadline that has passed has passed, whether or not anybody came to say so.
+    tick(&mut steps)?;
+    match command {
+        // A booking that exists was created: the repeat is answered by the idempotency record.
+        Command::Create(_) | Command::Tick => {}
+        Command::Observe(fact) => steps.payment(&payment::Command::Observe(fact.clone()))?,
+        Command::VehicleAck(ack) => acked(&mut steps, ack)?,
+        Command::VehicleWentOffline { since } => {
+            steps.reservation(&reservation::Command::VehicleWentOffline { since: *since })?;
+        }
+        Command::VehicleCameOnline => steps.reservation(&reservation::Command::VehicleCameOnline)?,
+        Command::ConfirmPayment { method } => confirm_payment(&mut steps, method)?,
+        Command::Reclaim { epoch, method } => reclaim(&mut steps, *epoch, method)?,
+        Command::Cancel(reason) => cancel(&mut steps, *reason)?,
+        Command::Unlock => unlock(&mut steps)?,
+        Command::EndTrip { by, ride_end_allowed } => end_trip(&mut steps, *by, *ride_end_allowed)?,
+    }
+    react(&mut steps)?;
+    Ok(steps.events)
+}
+
+fn tick(steps: &mut Steps<'_>) -> Result<(), Rejection> {
+    steps.commands(&unlock::Command::Tick)?;
+    steps.reservation(&reservation::Command::Tick)?;
+    steps.payment(&payment::Command::Tick)?;
+    react(steps)
+}
+
+fn acked(steps: &mut Steps<'_>, ack: &AckClaims) -> Result<(), Rejection> {
+    steps.commands(&unlock::Command::Ack(ack.clone()))
+}
+
+fn confirm_payment(steps: &mut Steps<'_>, method: &PaymentMethodId) -> Result<(), Rejection> {
+    match steps.booking.status() {
+        Status::PendingPayment => {
+            steps.payment(&payment::Command::Confirm { method: method.clone() })
+        }
+        // Paid already: a repeat has the same outcome.
+        Status::Confirmed | Status::Active | Status::Ended | Status::Completed => Ok(()),
+        status @ (Status::Cancelled | Status::Expired) => steps.refuse(status, "be paid"),
+    }
+}
+
+fn reclaim(
+    steps: &mut Steps<'_>,
+    epoch: Epoch,
+    method: &PaymentMethodId,
+) -> Result<(), Rejection> {
+    if !steps.booking.is_reclaimable(steps.cx.now) {
+        let status = steps.booking.status();
+        return steps.refuse(status, "be claimed again: the quote is over or no payment was declined");
+    }
+    for hold in
+        Reservation::decide(&steps.booking.reservation, &reservation::Command::Reclaim, steps.cx)?
+    {
+        steps.apply(Event::Reclaimed { epoch, hold });
+    }
+    steps.payment(&payment::Command::Confirm { method: method.clone() })
+}
+
+fn cancel(steps: &mut Steps<'_>, reason: ReleaseReason) -> Result<(), Rejection> {
+    match steps.booking.status() {
+        Status::PendingPayment => steps.reservation(&reservation::Command::Release(reason)),
+        Status::Confirmed => {
+            // The rider's vehicle may be opening this very moment: "cancelled" would be a guess.
+            if let (ReleaseReason::CancelledByRider, Some(until)) =
+                (reason, steps.booking.commands.pending_until())
+            {
+                return Err(Rejection::CommandPending { until: until.plus(steps.cx.policy.clock_skew) });
+            }
+            steps.reservation(&reservation::Command::Release(reason))
+        }
+        Status::Cancelled => steps.payment(&payment::Command::Release),
+        status @ (Status::Active | Status::Ended | Status::Completed | Status::Expired) => {
+            steps.refuse(status, "be cancelled")
+        }
+    }
+}
+
+fn unlock(steps: &mut Steps<'_>) -> Result<(), Rejection> {
+    match steps.booking.status() {
+        Status::Confirmed if !steps.booking.payment.is_authorised(steps.cx.now) => {
+            steps.refuse(Status::Confirmed, "be unlocked: its payment no longer holds")
+        }
+        Status::Confirmed => {
+            let deadline = steps.booking.unlock_expires_at();
+            request(steps, Action::Unlock, deadline)
+        }
+        Status::Active => Ok(()),
+        status @ (Status::PendingPayment
+        | Status::Ended
+        | Status::Completed
+        | Status::Cancelled
+        | Status::Expired) => steps.refuse(status, "be unlocked"),
+    }
+}
+
+fn request(
+    steps: &mut Steps<'_>,
+    action: Action,
+    deadline: Option<Timestamp>,
+) -> Result<(), Rejection> {
+    let command = unlock::Command::Request {
+        action,
+        vehicle_id: steps.booking.vehicle_id.clone(),
+        booking_id: steps.booking.id,
+        epoch: steps.booking.epoch,
+        deadline,
+    };
+    steps.commands(&command)
+}
+
+fn end_trip(steps: &mut Steps<'_>, by: Party, ride_end_allowed: bool) -> Result<(), Rejection> {
+    match (steps.booking.status(), by) {
+        (Status::Active, Party::Rider) if !ride_end_allowed => Err(Rejection::ParkingNotAllowed),
+        (Status::Active, Party::Rider) => request(steps, Action::Lock, None),
+        (Status::Active, Party::Operator) => {
+            let start = steps.booking.trip.as_ref().map_or(0, |trip| trip.start_odometer_m);
+            let now = steps.cx.now;
+            steps.end_trip(now, start, None, Party::Operator)
+        }
+        (Status::Ended | Status::Completed, Party::Rider | Party::Operator) => Ok(()),
+        (
+            status @ (Status::PendingPayment | Status::Confirmed | Status::Cancelled | Status::Expired),
+            Party::Rider | Party::Operator,
+        ) => steps.refuse(status, "end a trip: none has begun"),
+    }
+}
