@@ -209,26 +209,25 @@ impl App {
         mut pair: Pair,
         record: IdempotencyRecord,
     ) -> Result<Answer, AppError> {
-        if let Some(due) = pair.booking.state.effects(self.now()).gateway {
-            if let Some(fact) = self.call_gateway(due).await {
-                let command = Command::Observe(fact.clone());
-                let outcome =
-                    journey::decide(&pair.vehicle.state, &pair.booking.state, &command, &self.context())?;
-                let after = outcome.booking.iter().fold(Some(pair.booking.state.clone()), Booking::evolve);
-                let version = pair.booking.version.after(outcome.booking.len());
-                if let (Some(state), false) = (after, outcome.is_empty()) {
-                    let (answer, write) = done(request, &Stored { state, version }, record.clone())?;
-                    let extras = Extras { quota: None, idempotency: Some(write) };
-                    match self.commit_pair(&pair, &outcome, extras).await {
-                        Ok(_) => return Ok(answer),
-                        // A worker was faster with the same call: its result is in the store.
-                        Err(CommitError::VersionConflict { .. }) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                    let id = pair.booking.state.id;
-                    pair = self.load_pair(id).await?.ok_or(AppError::NotFound)?;
-                    pair = self.observe(pair, fact).await?;
+        if let Some((call, id)) = pair.booking.state.effects(self.now()).gateway {
+            let fact = self.call_gateway(&call, id).await;
+            let command = Command::Observe(fact.clone());
+            let outcome =
+                journey::decide(&pair.vehicle.state, &pair.booking.state, &command, &self.context())?;
+            let after = outcome.booking.iter().fold(Some(pair.booking.state.clone()), Booking::evolve);
+            let version = pair.booking.version.after(outcome.booking.len());
+            if let (Some(state), false) = (after, outcome.is_empty()) {
+                let (answer, write) = done(request, &Stored { state, version }, record.clone())?;
+                let extras = Extras { quota: None, idempotency: Some(write) };
+                match self.commit_pair(&pair, &outcome, extras).await {
+                    Ok(_) => return Ok(answer),
+                    // A worker was faster with the same call: its result is in the store.
+                    Err(CommitError::VersionConflict { .. }) => {}
+                    Err(error) => return Err(error.into()),
                 }
+                let id = pair.booking.state.id;
+                pair = self.load_pair(id).await?.ok_or(AppError::NotFound)?;
+                pair = self.observe(pair, fact).await?;
             }
         }
         let (answer, write) = done(request, &pair.booking, record)?;

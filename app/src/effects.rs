@@ -2,7 +2,7 @@
 
 use rideplane_core::booking::{Command, journey};
 use rideplane_core::ids::CommandId;
-use rideplane_core::payment::{CallId, Due, Fact, GatewayCall};
+use rideplane_core::payment::{CallId, Fact, GatewayCall};
 use rideplane_core::unlock::{CommandClaims, Unsigned};
 use rideplane_ports::{Kind, PortError};
 
@@ -19,9 +19,7 @@ impl App {
             let Some(due) = pair.booking.state.effects(self.now()).gateway else {
                 break;
             };
-            let Some(fact) = self.call_gateway(due).await else {
-                break;
-            };
+            let fact = self.call_gateway(&due.0, due.1).await;
             let before = pair.booking.version;
             pair = self.observe(pair, fact).await?;
             if pair.booking.version == before {
@@ -40,11 +38,10 @@ impl App {
         .await
     }
 
-    /// Makes one call. `None` when a look-up failed for good: there is nothing new to tell.
-    pub(crate) async fn call_gateway(&self, due: Due) -> Option<Fact> {
+    /// Makes one call, and says what came of it.
+    pub(crate) async fn call_gateway(&self, call: &GatewayCall, id: CallId) -> Fact {
         let gateway = &self.ports.gateway;
-        let id = due.id;
-        let answer = match &due.call {
+        let answer = match call {
             GatewayCall::CreateIntent { key, amount, reference } => {
                 gateway.create_intent(key, *amount, *reference).await
             }
@@ -56,28 +53,28 @@ impl App {
             }
             GatewayCall::CancelIntent { key, intent } => gateway.cancel_intent(key, intent).await,
             GatewayCall::CreateRefund { key, intent, amount } => {
-                return Some(match gateway.create_refund(key, intent, *amount).await {
+                return match gateway.create_refund(key, intent, *amount).await {
                     Ok(snapshot) => Fact::RefundAnswer { seq: id.seq, snapshot },
                     Err(error) => failed(id, &error),
-                });
+                };
             }
             GatewayCall::FetchIntent { intent } => {
-                return Some(match gateway.fetch_intent(intent).await {
+                return match gateway.fetch_intent(intent).await {
                     Ok(snapshot) => Fact::Fetched(snapshot),
                     Err(error) => failed(id, &error),
-                });
+                };
             }
             GatewayCall::FetchRefund { refund } => {
-                return Some(match gateway.fetch_refund(refund).await {
-                    Ok(snapshot) => Fact::RefundAnswer { seq: id.seq, snapshot },
+                return match gateway.fetch_refund(refund).await {
+                    Ok(snapshot) => Fact::RefundFetched(snapshot),
                     Err(error) => failed(id, &error),
-                });
+                };
             }
         };
-        Some(match answer {
+        match answer {
             Ok(snapshot) => Fact::Answer { op: id.op, seq: id.seq, snapshot },
             Err(error) => failed(id, &error),
-        })
+        }
     }
 
     /// Signs the command that is out and hands it to the line. The same command is byte for byte the same each time.

@@ -47,7 +47,8 @@ use rideplane_ports::{
 
 pub use bookings::ListBookings;
 pub use create::{Answer, CreateBooking};
-pub use error::{AppError, Problem};
+pub use error::{AppError, PROBLEM_PREFIX, Problem};
+pub use notify::NOTIFIER;
 pub use operator::PutVehicle;
 pub use pay::Paid;
 pub use profile::PutProfile;

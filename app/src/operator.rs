@@ -1,5 +1,6 @@
 //! What an operator does to vehicles and trips.
 
+use rideplane_core::Machine as _;
 use rideplane_core::booking::{Command, Party, journey};
 use rideplane_core::charge::Charge;
 use rideplane_core::fleet::{self, FormFactor, MaintenanceReason, PropulsionType, Vehicle, VehicleSpec};
@@ -165,7 +166,7 @@ impl App {
                 return Ok(Stored { state: after, version });
             }
             let booking = holder.as_ref().and_then(|holder| {
-                let state = outcome.booking.iter().fold(Some(holder.state.clone()), rideplane_core::Machine::evolve);
+                let state = outcome.booking.iter().fold(Some(holder.state.clone()), rideplane_core::booking::Booking::evolve);
                 state.map(|state| (state, holder.version))
             });
             let committed = self.commit(held, (after, version), booking, &outcome, Extras::default()).await;
@@ -193,7 +194,7 @@ impl App {
             form_factor: spec.form_factor,
             propulsion_type: spec.propulsion_type,
             plan_id: spec.plan_id.clone(),
-            status: vehicle.state.status().as_str(),
+            status: vehicle.state.status(self.now()).as_str(),
             lat: position.map(|at| at.lat()),
             lon: position.map(|at| at.lon()),
             current_fuel_percent: telemetry.as_ref().and_then(|telemetry| telemetry.charge),

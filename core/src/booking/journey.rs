@@ -8,7 +8,7 @@ use crate::machine::{Context, Machine as _};
 use crate::pricing::Quote;
 use crate::reservation::{self, Phase, ReleaseReason};
 use crate::time::Timestamp;
-use crate::unlock::{self, Action};
+use crate::unlock::{Action, AttemptEvent};
 
 /// What a command on a journey brought about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -270,7 +270,7 @@ fn told(event: &Event, vehicle: &Vehicle, booking: &Booking, cx: &Context<'_>) -
         Event::Reservation(reservation::Event::Released { .. }) => {
             Some(fleet::Command::Release { booking_id, quarantine_until })
         }
-        Event::Command(unlock::Event::Acknowledged(done) | unlock::Event::LateAcknowledged(done)) => {
+        Event::Command(AttemptEvent::Acknowledged(done) | AttemptEvent::LateAcknowledged(done)) => {
             opened_for_nobody(done.action, vehicle, booking).then_some(fleet::Command::FoundUnlocked)
         }
         Event::Created(_)

@@ -6,11 +6,13 @@ use super::{
 };
 use crate::ids::{BookingId, Epoch, PaymentMethodId, ReservationToken};
 use crate::machine::{Context, Machine};
-use crate::payment::{self, Payment};
+use crate::payment::{self, Desired, Payment};
 use crate::pricing::{Fare, Usage};
 use crate::reservation::{self, Phase, ReleaseReason, Reservation};
 use crate::time::{Span, Timestamp};
-use crate::unlock::{self, AckClaims, Action, Commands, PositionE7};
+use crate::unlock::{
+    AckClaims, Action, Attempt, AttemptCommand, AttemptEvent, Execution, PositionE7,
+};
 
 /// Faster than any shared vehicle, metres per second: an odometer that says more is not believed.
 const SPEED_LIMIT_M_PER_S: u64 = 70;
@@ -46,13 +48,13 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    fn commands(&mut self, command: &unlock::Command) -> Result<(), Rejection> {
-        for event in Commands::decide(&self.booking.commands, command, self.cx)? {
+    fn commands(&mut self, command: &AttemptCommand) -> Result<(), Rejection> {
+        for event in Attempt::decide(&self.booking.commands, command, self.cx)? {
             let done = match &event {
-                unlock::Event::Acknowledged(done) | unlock::Event::LateAcknowledged(done) => Some(done.clone()),
-                unlock::Event::Requested { .. }
-                | unlock::Event::Refused { .. }
-                | unlock::Event::TimedOut { .. } => None,
+                AttemptEvent::Acknowledged(done) | AttemptEvent::LateAcknowledged(done) => Some(done.clone()),
+                AttemptEvent::Requested { .. }
+                | AttemptEvent::Refused { .. }
+                | AttemptEvent::TimedOut { .. } => None,
             };
             self.apply(Event::Command(event));
             if let Some(done) = done {
@@ -63,7 +65,7 @@ impl<'a> Steps<'a> {
     }
 
     /// The vehicle did what it was told: the only thing that starts a trip, or ends one for the rider.
-    fn executed(&mut self, done: &unlock::Executed) -> Result<(), Rejection> {
+    fn executed(&mut self, done: &Execution) -> Result<(), Rejection> {
         match (done.action, &self.booking.reservation.phase) {
             (Action::Unlock, Phase::Confirmed { .. }) => {
                 self.apply(Event::TripStarted {
@@ -73,7 +75,9 @@ impl<'a> Steps<'a> {
                 Ok(())
             }
             (Action::Lock, Phase::InUse) => {
-                self.end_trip(done.issued_at, done.odometer_m, done.position, Party::Rider)
+                let asked = self.booking.commands.find(done.command_id);
+                let ended_at = asked.map_or(done.executed_at, |command| command.issued_at);
+                self.end_trip(ended_at, done.odometer_m, done.position, Party::Rider)
             }
             // Opened after the claim was gone: the journey takes the vehicle out of service.
             (
@@ -131,8 +135,10 @@ fn apply(booking: &mut Booking, event: &Event) {
             booking.epoch = *epoch;
             evolve_reservation(booking, hold);
         }
-        Event::Payment(event) => Payment::apply(&mut booking.payment, event),
-        Event::Command(event) => Commands::apply(&mut booking.commands, event),
+        Event::Payment(event) => booking.payment = Payment::evolve(booking.payment.clone(), event),
+        Event::Command(event) => {
+            booking.commands = Attempt::evolve(core::mem::take(&mut booking.commands), event);
+        }
         Event::TripStarted { started_at, start_odometer_m } => {
             evolve_reservation(booking, &reservation::Event::Started);
             booking.trip = Some(Trip {
@@ -187,13 +193,13 @@ impl Machine for Booking {
     fn next_deadline(state: &Option<Self>) -> Option<(Timestamp, DeadlineReason)> {
         let booking = state.as_ref()?;
         let quote = (booking.status_reason() == Some(ReleaseReason::PaymentDeclined)
-            && !booking.payment.is_release_asked())
+            && booking.payment.desired() == Desired::Hold)
         .then_some((booking.quote.expires_at, DeadlineReason::Quote));
         [
             Reservation::next_deadline(&booking.reservation)
                 .map(|(at, why)| (at, DeadlineReason::Reservation(why))),
             Payment::next_deadline(&booking.payment).map(|(at, why)| (at, DeadlineReason::Payment(why))),
-            Commands::next_deadline(&booking.commands).map(|(at, why)| (at, DeadlineReason::Command(why))),
+            Attempt::next_deadline(&booking.commands).map(|(at, why)| (at, DeadlineReason::Command(why))),
             quote,
         ]
         .into_iter()
@@ -215,7 +221,7 @@ fn created(create: &Create, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
         quote: create.quote.clone(),
         reservation: Reservation::hold(cx),
         payment: Payment::new(id, create.quote.hold),
-        commands: Commands::default(),
+        commands: crate::unlock::Commands::default(),
         trip: None,
     };
     let mut steps = Steps::new(booking.clone(), cx);
@@ -249,14 +255,14 @@ fn decide(booking: &Booking, command: &Command, cx: &Context<'_>) -> Result<Vec<
 }
 
 fn tick(steps: &mut Steps<'_>) -> Result<(), Rejection> {
-    steps.commands(&unlock::Command::Tick)?;
+    steps.commands(&AttemptCommand::Tick)?;
     steps.reservation(&reservation::Command::Tick)?;
     steps.payment(&payment::Command::Tick)?;
     react(steps)
 }
 
 fn acked(steps: &mut Steps<'_>, ack: &AckClaims) -> Result<(), Rejection> {
-    steps.commands(&unlock::Command::Ack(ack.clone()))
+    steps.commands(&AttemptCommand::Ack(ack.clone()))
 }
 
 fn confirm_payment(steps: &mut Steps<'_>, method: &PaymentMethodId) -> Result<(), Rejection> {
@@ -295,7 +301,7 @@ fn cancel(steps: &mut Steps<'_>, reason: ReleaseReason) -> Result<(), Rejection>
             if let (ReleaseReason::CancelledByRider, Some(until)) =
                 (reason, steps.booking.commands.pending_until())
             {
-                return Err(Rejection::CommandPending { until: until.plus(steps.cx.policy.clock_skew) });
+                return Err(Rejection::CommandPending { until: until });
             }
             steps.reservation(&reservation::Command::Release(reason))
         }
@@ -329,7 +335,7 @@ fn request(
     action: Action,
     deadline: Option<Timestamp>,
 ) -> Result<(), Rejection> {
-    let command = unlock::Command::Request {
+    let command = AttemptCommand::Request {
         action,
         vehicle_id: steps.booking.vehicle_id.clone(),
         booking_id: steps.booking.id,

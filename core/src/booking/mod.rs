@@ -24,7 +24,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BookingId, Epoch, PaymentMethodId, ReservationToken, UserId, VehicleId};
-use crate::payment::{self, GatewayCall, Payment, PaymentStatus};
+use crate::payment::{self, CallId, GatewayCall, Payment, PaymentStatus};
 use crate::pricing::{Fare, PricingError, Quote};
 use crate::reservation::{self, Ending, Phase, ReleaseReason, Reservation};
 use crate::time::{Span, Timestamp};
@@ -191,7 +191,7 @@ pub enum Event {
     /// The money moved.
     Payment(payment::Event),
     /// A command to the vehicle moved.
-    Command(unlock::Event),
+    Command(unlock::AttemptEvent),
     /// The ride began.
     TripStarted {
         /// When.
@@ -234,7 +234,7 @@ pub enum Rejection {
     Payment(#[from] payment::Rejection),
     /// The command to the vehicle is refused.
     #[error(transparent)]
-    Command(#[from] unlock::Rejection),
+    Command(#[from] unlock::AttemptRejection),
     /// The fare can't be computed.
     #[error(transparent)]
     Pricing(#[from] PricingError),
@@ -248,7 +248,7 @@ pub enum DeadlineReason {
     /// The payment's.
     Payment(payment::DeadlineReason),
     /// The command's.
-    Command(unlock::DeadlineReason),
+    Command(unlock::AttemptDeadline),
     /// The quote ends, and with it the chance to pay by another method.
     Quote,
 }
@@ -257,7 +257,7 @@ pub enum DeadlineReason {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// A call to the payment provider.
-    pub gateway: Option<payment::Due>,
+    pub gateway: Option<(GatewayCall, CallId)>,
     /// A command to deliver to the vehicle.
     pub command: Option<CommandClaims>,
 }
@@ -376,7 +376,7 @@ impl Booking {
     /// vehicle repeats its ack to a command.
     #[must_use]
     pub fn effects(&self, now: Timestamp) -> Effects {
-        Effects { gateway: self.payment.due_call(now), command: self.commands.due_command(now).cloned() }
+        Effects { gateway: self.payment.due_call(now), command: self.commands.due_command().cloned() }
     }
 
     /// How long the ride was.
@@ -397,6 +397,6 @@ impl Effects {
     /// The call to the provider, if one is due.
     #[must_use]
     pub fn gateway_call(&self) -> Option<&GatewayCall> {
-        self.gateway.as_ref().map(|due| &due.call)
+        self.gateway.as_ref().map(|(call, _)| call)
     }
 }

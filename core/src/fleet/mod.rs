@@ -48,7 +48,6 @@
 //! ```
 
 mod decide;
-mod key;
 mod mds_gbfs;
 mod message;
 mod spec;
@@ -57,7 +56,7 @@ mod vehicle;
 #[cfg(test)]
 mod tests;
 
-pub use key::{InvalidVehicleKey, VehicleKey};
+pub use crate::unlock::VehicleKey;
 pub use mds_gbfs::{GbfsFlags, MdsEventType, MdsState, Wire, WireStatus, mds_events, wire};
 pub use message::{Command, Event, Rejection, Unavailability};
 pub use spec::{FormFactor, PropulsionType, VehicleSpec};
