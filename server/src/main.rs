@@ -1,2 +1,5 @@
-//! The rideplane binary.
-fn main() {}
+//! The `rideplane` command: see `rideplane --help`.
+
+fn main() -> std::process::ExitCode {
+    rideplane::cli::main()
+}

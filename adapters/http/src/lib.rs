@@ -1,1 +1,3 @@
 //! The HTTP contract over axum
+
+pub mod auth;
