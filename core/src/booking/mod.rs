@@ -18,8 +18,6 @@
 pub mod journey;
 mod machine;
 mod react;
-#[cfg(test)]
-mod tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -345,3 +345,19 @@ fn same_vehicle(named: &VehicleId, expected: &VehicleId) -> Result<(), WireError
     }
     Err(WireError::WrongVehicle { named: named.clone(), expected: expected.clone() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reader leaves nothing for the comparison to find, so the comparison is shown to bite on its own.
+    #[test]
+    fn the_comparison_bites() {
+        let unsigned = Unsigned::build(Channel::Ack, &VehicleId::new("v").unwrap(), "v", b"payload");
+        let bytes = unsigned.finish([0; SIGNATURE_BYTES]);
+        let envelope = Envelope::parse(&bytes).unwrap();
+        assert_eq!(envelope.must_be(&bytes, b"payload"), Ok(()));
+        assert_eq!(envelope.must_be(&bytes, b"payloaD"), Err(WireError::NotCanonical));
+        assert_eq!(envelope.must_be(&[&bytes[..], &[0]].concat(), b"payload"), Err(WireError::NotCanonical));
+    }
+}

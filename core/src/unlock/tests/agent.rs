@@ -73,6 +73,8 @@ fn a_repeat_gets_the_first_answer_even_when_expired_and_signed_anew() {
         agent.judge(&sign_command(&first, &server_key()), at(900)),
         Verdict::Repeat { ack: ack.clone() }
     );
+    let changed_mind = agent.report(&first, AckResult::Refused(Refusal::Jammed), telemetry(at(3)));
+    assert_eq!(&changed_mind.memory, agent.memory());
     // Under the next key of a rotation the bytes differ, the command does not.
     let (next, key) = (KeyId::new("next").unwrap(), SigningKey::from_bytes(&[3; 32]));
     agent.trust(trusted().and(next.clone(), key.verifying_key().to_bytes()).unwrap());

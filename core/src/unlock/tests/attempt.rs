@@ -186,7 +186,8 @@ fn a_foreign_event_changes_nothing() {
 fn an_ack_must_fit_in_every_field() {
     let pending = states().swap_remove(4).1;
     let good = ack_of(pending.due_command().unwrap(), AckResult::Done, at(1));
-    let changes: [(&str, fn(&mut AckClaims)); 6] = [
+    type Change = fn(&mut AckClaims);
+    let changes: [(&str, Change); 6] = [
         ("vehicle", |ack| ack.vehicle_id = VehicleId::new("sc-002").unwrap()),
         ("booking", |ack| ack.booking_id = BookingId::from_uuid(Uuid::nil())),
         ("action", |ack| ack.action = Action::Lock),

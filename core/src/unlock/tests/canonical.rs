@@ -41,7 +41,9 @@ fn uint(value: u64) -> Value {
     Value::Integer(value.into())
 }
 
-fn command_map(claims: &CommandClaims) -> Vec<(Value, Value)> {
+type Pairs = Vec<(Value, Value)>;
+
+fn command_map(claims: &CommandClaims) -> Pairs {
     [
         Value::Text(claims.vehicle_id.to_string()),
         Value::Bytes(claims.booking_id.as_uuid().as_bytes().to_vec()),
@@ -92,7 +94,7 @@ fn a_second_form_of_the_claims_is_refused_though_signed() {
     let read = |payload: &[u8]| verify_command(&sign_payload(payload, &scooter()), &trusted(), &scooter());
     assert_eq!(read(&good), Ok(command()));
 
-    let changed = |change: &dyn Fn(&mut Vec<(Value, Value)>)| {
+    let changed = |change: &dyn Fn(&mut Pairs)| {
         let mut map = map.clone();
         change(&mut map);
         encode(&Value::Map(map))
@@ -120,6 +122,7 @@ fn a_second_form_of_the_claims_is_refused_though_signed() {
     for (name, payload) in variants {
         assert_ne!(payload, good, "{name}");
         let error = read(&payload).expect_err(name);
+        assert!(CommandClaims::decode(&payload).is_err(), "{name}: left to the comparison");
         let shape = matches!(error, WireError::NotCanonical | WireError::Malformed { .. });
         assert!(shape, "{name}: {error}");
     }
@@ -170,6 +173,9 @@ fn a_second_form_of_the_envelope_is_refused() {
     for (name, bytes) in variants {
         assert_ne!(bytes, signed, "{name}");
         assert!(verify_command(&bytes, &trusted(), &scooter()).is_err(), "{name}");
+        let shape =
+            matches!(peek_ack_vehicle(&bytes), Err(WireError::NotCanonical | WireError::Malformed { .. }));
+        assert!(shape, "{name}: left to the comparison");
     }
 }
 
