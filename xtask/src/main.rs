@@ -1,2 +1,81 @@
-//! The rideplane binary.
-fn main() {}
+//! The one way to run everything of this repository: `cargo xtask test|wasm|bench|tidy`.
+//!
+//! `test` runs every check there is, in order, and stops at the first failure with the one command
+//! that repeats it. Continuous integration runs the same command and nothing else.
+
+mod bench;
+mod exact;
+mod replay;
+mod report;
+mod sh;
+mod steps;
+mod tidy;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The one way to run everything", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every check, in order, up to the first failure
+    Test {
+        /// Run only this step (may be given more than once)
+        #[arg(long, value_name = "STEP")]
+        only: Vec<String>,
+        /// List the steps and their command lines, run nothing
+        #[arg(long)]
+        list: bool,
+    },
+    /// Compile core, ports and app for wasm32-unknown-unknown, installing what that needs
+    Wasm,
+    /// Measure on this machine (no check depends on a time)
+    Bench {
+        /// What to measure
+        #[arg(value_enum)]
+        what: Bench,
+    },
+    /// Check the rules of the source tree: dependency direction, purity, lengths, leftovers
+    Tidy,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// The benches of the pure core: core/examples/bench_*.rs
+    Core,
+    /// Bookings per second of a whole replay on each store; start-up time and memory of `serve`
+    Replay,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            sh::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match cli.task {
+        Task::Test { list: true, only } => steps::list(&only),
+        Task::Test { list: false, only } => steps::run(&workspace, &only),
+        Task::Wasm => wasm::build(&workspace),
+        Task::Bench { what: Bench::Core } => bench::core(&workspace),
+        Task::Bench { what: Bench::Replay } => bench::replay(&workspace),
+        Task::Tidy => tidy::run(&workspace),
+    }
+}
