@@ -227,7 +227,7 @@ fn tick(p: &Payment, cx: &Context<'_>) -> Vec<Event> {
             Phase::Deferred { due_at } if due_at <= cx.now => {
                 if goal(p, cx).as_ref() == Some(&flight.task) {
                     let retry_at = cx.now.plus(cx.policy.gateway_timeout);
-                    vec![Event::PaymentCallResumed { op, seq, retry_at }]
+                    vec![Event::PaymentCallResumed { op, seq, at: cx.now, retry_at }]
                 } else {
                     vec![Event::PaymentCallDropped { op, seq }]
                 }
@@ -244,11 +244,8 @@ fn tick(p: &Payment, cx: &Context<'_>) -> Vec<Event> {
         {
             vec![Event::PaymentReleaseDecided { reason: ReleaseReason::CustomerDeadline }]
         }
-        Some(Stage::Held { capture_before, .. }) if *capture_before <= cx.now => {
-            vec![Event::PaymentExpired { amount: p.open() }]
-        }
         Some(Stage::Held { capture_before, use_before, expiring: false })
-            if *use_before <= cx.now && p.desired == Desired::Hold =>
+            if *use_before <= cx.now && cx.now < *capture_before && p.desired == Desired::Hold =>
         {
             vec![Event::PaymentExpiring { capture_before: *capture_before }]
         }
@@ -337,6 +334,7 @@ fn step(p: &Payment, cx: &Context<'_>) -> Vec<Event> {
         (None, Some(flight)) => {
             vec![Event::PaymentCallDropped { op: flight.task.op(), seq: flight.seq }]
         }
+        (None, None) if p.hold_lapsed(cx.now) => vec![Event::PaymentExpired { amount: p.open() }],
         (None, None) => close(p),
     }
 }

@@ -14,8 +14,13 @@ use crate::time::{Span, Timestamp};
 /// answer to a key, a 500 included, and would repeat it for ever.
 pub(super) const TRIES_PER_KEY: u32 = 3;
 
-/// Stripe forgets keys after 24 h at the earliest; past that, the same key could be carried out twice.
-pub(super) const KEY_LIFE: Span = Span::from_minutes(24 * 60);
+/// So long a refund without an answer is asked for again under its key; well within the 24 h after which Stripe may
+/// forget the key and pay twice.
+pub(super) const REFUND_SAME_KEY: Span = Span::from_minutes(60);
+
+/// From here on a read that shows no refund settles that there is none: neither a request nor a read is under way
+/// for half an hour.
+pub(super) const REFUND_SURELY_LOST: Span = Span::from_minutes(120);
 
 /// One call to the gateway. Equal keys always come with equal calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,8 +92,8 @@ impl Payment {
     }
 
     /// Whether an unknown outcome is looked up by asking again under the same key. A creation has nothing to read
-    /// yet. A refund is asked for again because a new key could pay twice; every fourth time, and when the key
-    /// may have been forgotten, the intent is read for what was refunded.
+    /// yet. A refund is asked for again because a new key could pay twice; every fourth time, and after an hour, the
+    /// intent is read for what was refunded.
     fn asks_again(&self, flight: &Flight, now: Timestamp) -> bool {
         let unknown = matches!(flight.phase, Phase::Unknown { .. });
         match flight.task {
@@ -96,7 +101,7 @@ impl Payment {
             Task::Confirm { .. } | Task::Capture { .. } | Task::Cancel => false,
             Task::Refund { .. } => {
                 let read = flight.tries.checked_rem(TRIES_PER_KEY.saturating_add(1)) == Some(TRIES_PER_KEY);
-                unknown && !read && now.since(flight.since) < KEY_LIFE
+                unknown && !read && now.since(flight.since) < REFUND_SAME_KEY
             }
         }
     }
@@ -150,6 +155,11 @@ impl Payment {
     /// Whether a capture may be asked for: the hold was shown and has not ended.
     pub(super) fn holds_at(&self, now: Timestamp) -> bool {
         matches!(self.stage(), Some(Stage::Held { capture_before, .. }) if now < *capture_before)
+    }
+
+    /// Whether the hold has ended without our knowing what became of it.
+    pub(super) fn hold_lapsed(&self, now: Timestamp) -> bool {
+        matches!(self.stage(), Some(Stage::Held { capture_before, .. }) if *capture_before <= now)
     }
 }
 

@@ -49,14 +49,12 @@ pub(super) fn evolve(mut p: Payment, event: &Event) -> Payment {
         }
         Event::PaymentCallRefused { op, seq, code, tries, retry_at } => {
             let phase = Phase::Refused { code: code.clone(), retry_at: *retry_at };
-            call_is(state, *op, *seq, Some(*tries), phase);
+            call_is(state, *op, *seq, *tries, phase);
         }
         Event::PaymentCallDeferred { op, seq, tries, due_at } => {
-            call_is(state, *op, *seq, Some(*tries), Phase::Deferred { due_at: *due_at });
+            call_is(state, *op, *seq, *tries, Phase::Deferred { due_at: *due_at });
         }
-        Event::PaymentCallResumed { op, seq, retry_at } => {
-            call_is(state, *op, *seq, None, Phase::Sent { retry_at: *retry_at });
-        }
+        Event::PaymentCallResumed { op, seq, at, retry_at } => resumed(state, *op, *seq, *at, *retry_at),
         Event::PaymentCallDropped { op, seq } => drop_call(state, *op, *seq),
         Event::PaymentCompleted { amount } => captured(state, *amount),
         Event::PaymentReleased { amount } => released(state, *amount),
@@ -99,10 +97,17 @@ fn stage(p: &mut Payment) -> Option<&mut Stage> {
     p.intent.as_mut().map(|intent| &mut intent.stage)
 }
 
-fn call_is(p: &mut Payment, op: Op, seq: u32, tries: Option<u32>, phase: Phase) {
+fn call_is(p: &mut Payment, op: Op, seq: u32, tries: u32, phase: Phase) {
     if let Some(flight) = named(p, op, seq) {
-        flight.tries = tries.unwrap_or(flight.tries);
+        flight.tries = tries;
         flight.phase = phase;
+    }
+}
+
+fn resumed(p: &mut Payment, op: Op, seq: u32, at: Timestamp, retry_at: Timestamp) {
+    if let Some(flight) = named(p, op, seq) {
+        flight.since = at;
+        flight.phase = Phase::Sent { retry_at };
     }
 }
 
@@ -171,7 +176,8 @@ fn settlement_decided(p: &mut Payment, amount: Money) {
 }
 
 fn authorized(p: &mut Payment, amount: Money, capture_before: Timestamp, use_before: Timestamp) {
-    if amount.currency() == p.currency() && amount.is_positive() && attempting(p) {
+    let fits = amount.is_positive() && amount.compare(p.limit).is_ok_and(core::cmp::Ordering::is_le);
+    if fits && attempting(p) {
         p.authorized = amount;
         attempt_led_to(p, Stage::Held { capture_before, use_before, expiring: false });
     }
@@ -254,14 +260,13 @@ fn refund_is(p: &mut Payment, seq: u32, id: Option<&RefundId>, amount: Money, ne
         p.flight = None;
     }
     let room = minus(p.captured, p.refunds_covered());
+    let fits = amount.is_positive() && amount.compare(room).is_ok_and(core::cmp::Ordering::is_le);
     if let Some(refund) = p.refunds.iter_mut().find(|refund| refund.seq == seq) {
         if !matches!(refund.state, RefundState::Failed) {
             refund.state = next;
             refund.refund = id.cloned().or(refund.refund.take());
         }
-    } else if matches!(next, RefundState::Failed)
-        || amount.compare(room).is_ok_and(core::cmp::Ordering::is_le)
-    {
+    } else if fits || matches!(next, RefundState::Failed) {
         p.refunds.push(Refund { seq, refund: id.cloned(), amount, state: next });
     }
 }

@@ -56,7 +56,8 @@ pub enum Fact {
         /// The intent as the answer shows it.
         snapshot: IntentSnapshot,
     },
-    /// The answer to a read of the intent. A webhook only ever triggers such a read.
+    /// The answer to a read of the intent. A webhook only ever triggers such a read. It is to be told when it is
+    /// read: one that is older than half an hour must be dropped.
     Fetched(IntentSnapshot),
     /// The answer to a refund call.
     RefundAnswer {

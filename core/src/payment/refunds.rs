@@ -3,7 +3,7 @@
 use smol_str::SmolStr;
 
 use super::decide::request;
-use super::effects::{KEY_LIFE, backoff};
+use super::effects::{REFUND_SURELY_LOST, backoff};
 use super::event::Event;
 use super::facts::{IntentSnapshot, Op, RefundSnapshot, RefundStatus};
 use super::observe::{bump, names, quarantined};
@@ -12,8 +12,9 @@ use crate::machine::Context;
 use crate::money::Money;
 
 /// The intent tells how much was refunded in all, which settles a refund whose answer was lost. When it shows
-/// nothing, a new key is safe only if a second refund could not be paid on top: when it is all that is left of the
-/// charge, or when a day has passed.
+/// nothing, a new key is safe only if no second refund could be paid on top: when it is all that is left of the
+/// charge, or when the first request can't be under way any more. A provider that does not tell what was refunded
+/// then leaves it to a person.
 pub(super) fn refund_looked_for(
     p: &Payment,
     flight: &Flight,
@@ -31,10 +32,13 @@ pub(super) fn refund_looked_for(
         }
         (_, Some(code)) => vec![Event::RefundFailed { seq, refund: None, amount, code: code.clone() }],
         (told, None) => {
+            let age = cx.now.since(flight.since);
             let all_that_is_left = with_it == p.captured;
-            let a_day_old = KEY_LIFE <= cx.now.since(flight.since) && told.is_some();
-            if all_that_is_left || a_day_old {
+            let surely_lost = REFUND_SURELY_LOST <= age;
+            if all_that_is_left || (surely_lost && told.is_some()) {
                 request(p, &flight.task, flight.tries, cx)
+            } else if surely_lost {
+                quarantined(QuarantineReason::RefundFailed)
             } else {
                 bump(p, flight, cx)
             }
@@ -67,10 +71,7 @@ pub(super) fn refund_shown(
     if shown.amount.currency() != p.currency() {
         return quarantined(QuarantineReason::CurrencyMismatch);
     }
-    let known = p
-        .refunds
-        .iter()
-        .find(|refund| refund.refund.as_ref().map_or(Some(refund.seq) == seq, |id| *id == shown.refund));
+    let known = known_as(p, seq, shown);
     if let Some(known) = known {
         return if known.amount == shown.amount {
             known_refund(known, shown, cx)
@@ -78,7 +79,9 @@ pub(super) fn refund_shown(
             quarantined(QuarantineReason::AmountMismatch)
         };
     }
-    let Some(seq) = seq.filter(|seq| *seq <= p.calls) else { return vec![] };
+    // A webhook can be faster than the answer to our call: then the amount has to do.
+    let seq = seq.filter(|seq| *seq <= p.calls).or_else(|| refund_in_flight(p, shown.amount));
+    let Some(seq) = seq else { return vec![] };
     let named = p.flight.as_ref().filter(|flight| names(flight, Op::Refund, seq));
     match named.map(|flight| &flight.task) {
         Some(Task::Refund { amount }) if *amount != shown.amount => {
@@ -89,6 +92,20 @@ pub(super) fn refund_shown(
         ) => vec![refund_event(seq, shown, cx)],
         None => late_refund(p, seq, shown, cx),
     }
+}
+
+fn known_as<'a>(p: &'a Payment, seq: Option<u32>, shown: &RefundSnapshot) -> Option<&'a Refund> {
+    let by_id = p.refunds.iter().find(|refund| refund.refund.as_ref() == Some(&shown.refund));
+    by_id.or_else(|| {
+        // Its answer was lost and it was found by the refunded amount alone: no id yet.
+        let unnamed = |refund: &&Refund| refund.refund.is_none() && refund.amount == shown.amount;
+        p.refunds.iter().filter(unnamed).find(|refund| seq.is_none_or(|seq| refund.seq == seq))
+    })
+}
+
+fn refund_in_flight(p: &Payment, shown: Money) -> Option<u32> {
+    let flight = p.flight.as_ref()?;
+    (flight.task == Task::Refund { amount: shown }).then_some(flight.seq)
 }
 
 fn refund_event(seq: u32, shown: &RefundSnapshot, cx: &Context<'_>) -> Event {

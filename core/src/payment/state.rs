@@ -117,7 +117,7 @@ pub(super) struct Flight {
     pub(super) task: Task,
     pub(super) seq: u32,
     pub(super) tries: u32,
-    /// When the key was first used, at the earliest.
+    /// When the key was first used, at the earliest: a call that was put off was not sent.
     pub(super) since: Timestamp,
     pub(super) phase: Phase,
 }
@@ -189,7 +189,7 @@ pub enum QuarantineReason {
     CanceledAndCaptured,
     /// Another intent of this booking holds or took money.
     SecondHold,
-    /// Refunds fail again and again, or one turned up that nobody asked for.
+    /// Refunds fail again and again, the outcome of one can't be learnt, or one turned up that nobody asked for.
     RefundFailed,
 }
 

@@ -1,5 +1,6 @@
 //! The index that is made for moving vehicles.
 
+mod shape;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,10 @@ use crate::ids::{VehicleId, VehicleTypeId};
 
 /// A [`VehicleIndex`] of adaptive cells on the unit sphere, one set of cells per vehicle type.
 ///
-/// Space around the earth is halved along its three axes again and again until a cell holds a few vehicles
-/// (see [`CellTree`]), so the cells are small in a city and wide at sea, and neither the poles nor the
-/// antimeridian are special. Most moves stay within their cell and change three numbers. A search compares
-/// squared chords, computes no sine but those of its centre and one arcsine per answered vehicle.
+/// Six hemispheres are quartered again and again until a cell holds a few vehicles, so cells are small in a city
+/// and wide at sea, and neither the poles nor the antimeridian are special. Most moves stay within their cell and
+/// change three numbers. A search compares squared chords: it computes no sine but those of its centre, and one
+/// arcsine per vehicle it answers.
 #[derive(Clone, Debug, Default)]
 pub struct CellIndex {
     roster: Roster,

@@ -13,6 +13,8 @@ type Slots = HashMap<VehicleId, usize, BuildHasherDefault<DefaultHasher>>;
 pub(super) struct Roster {
     slots: Slots,
     entries: Vec<Option<IndexEntry>>,
+    /// The ids once more, close together: an answer needs nothing else of an entry. Stale in a free slot.
+    ids: Vec<VehicleId>,
     free: Vec<usize>,
 }
 
@@ -29,6 +31,10 @@ impl Roster {
         self.entries.get(slot)?.as_ref()
     }
 
+    pub(super) fn id(&self, slot: usize) -> Option<&VehicleId> {
+        self.ids.get(slot)
+    }
+
     /// Replaces the entry of a slot that is taken.
     pub(super) fn replace(&mut self, slot: usize, entry: IndexEntry) {
         if let Some(Some(old)) = self.entries.get_mut(slot) {
@@ -40,9 +46,12 @@ impl Roster {
     pub(super) fn insert(&mut self, entry: IndexEntry) -> usize {
         let slot = self.free.pop().unwrap_or(self.entries.len());
         self.slots.insert(entry.id.clone(), slot);
-        match self.entries.get_mut(slot) {
-            Some(place) => *place = Some(entry),
-            None => self.entries.push(Some(entry)),
+        if let (Some(id), Some(place)) = (self.ids.get_mut(slot), self.entries.get_mut(slot)) {
+            *id = entry.id.clone();
+            *place = Some(entry);
+        } else {
+            self.ids.push(entry.id.clone());
+            self.entries.push(Some(entry));
         }
         slot
     }

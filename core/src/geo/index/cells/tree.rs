@@ -1,19 +1,17 @@
-//! Adaptive cells: a bucket octree of unit vectors.
+//! Adaptive cells: six bucket quadtrees over the unit sphere.
 
 use super::super::super::point::{Unit, chord_squared};
 use super::super::nearest::Nearest;
+use super::shape::{Shape, gap_squared};
 
 /// A cell with more vehicles than this is divided.
-const SPLIT_ABOVE: usize = 24;
+const SPLIT_ABOVE: usize = 32;
 /// Sibling cells with together no more than this become one; well below the above, so that a vehicle that goes
 /// to and fro does not divide and join at every step.
-const MERGE_UP_TO: usize = 12;
+const MERGE_UP_TO: usize = 16;
 /// A cell is looked at for joining only when it has become this empty.
-const MERGE_LOOK: usize = 3;
-/// Half the edge of the smallest cell: 2^-23, three quarters of a metre. Vehicles piled up on one spot share a
-/// cell of any number. Corners of cells are multiples of this, so halving is exact.
-const SMALLEST: f64 = 1.0 / 8_388_608.0;
-const ROOT: usize = 0;
+const MERGE_LOOK: usize = 4;
+const HEMISPHERES: usize = 6;
 const NONE: usize = usize::MAX;
 
 /// A vehicle in a cell.
@@ -31,79 +29,105 @@ pub(super) struct Place {
     pub(super) at: usize,
 }
 
-/// Cubes in cubes. The outermost holds the unit sphere; each is either a leaf with vehicles or divided into
-/// eight, of which only those that hold a vehicle exist.
-///
-/// A search needs a lower bound of the squared chord to anything in a cube: the squared gap between centre and
-/// cube, axis by axis. It holds to the last bit, without any margin: corners are exact, and the bound is added
-/// up in the order of [`chord_squared`], where every rounding is monotone.
+/// Cells in cells. The first six are the hemispheres ([`Shape::hemispheres`]); each cell is either a leaf with
+/// vehicles or divided into four, of which only those that hold a vehicle exist.
 #[derive(Clone, Debug)]
 pub(super) struct CellTree {
-    cells: Vec<Cell>,
+    /// What a search reads, apart from the rest so that more of it stays in the processor's cache.
+    contents: Vec<Content>,
+    /// By the same numbers: what only changes read.
+    frames: Vec<Frame>,
     free: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
-struct Cell {
-    center: Unit,
-    half: f64,
+struct Frame {
+    shape: Shape,
     parent: usize,
-    content: Content,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a search reads the divided cells most, and a box is a detour")]
 #[derive(Clone, Debug)]
 enum Content {
     Leaf(Vec<Item>),
-    /// By octant, [`NONE`] where nothing is.
-    Divided([usize; 8]),
+    Divided(Quarters),
+}
+
+/// The children of a divided cell by quadrant, with their boxes side by side, so that a search need not visit
+/// a child to leave it out. Where there is no child the box is infinitely far away.
+#[derive(Clone, Debug)]
+struct Quarters {
+    cells: [usize; 4],
+    lo: [[f32; 4]; 3],
+    hi: [[f32; 4]; 3],
 }
 
 impl Default for CellTree {
     fn default() -> Self {
-        let root = Cell { center: [0.0; 3], half: 1.0, parent: NONE, content: Content::Leaf(Vec::new()) };
-        Self { cells: vec![root], free: Vec::new() }
+        let frames: Vec<_> = Shape::hemispheres().map(|shape| Frame { shape, parent: NONE }).collect();
+        Self {
+            contents: frames.iter().map(|_| Content::Leaf(Vec::new())).collect(),
+            frames,
+            free: Vec::new(),
+        }
     }
 }
 
-impl Cell {
-    fn contains(&self, unit: &Unit) -> bool {
-        unit.iter().zip(&self.center).all(|(u, c)| (u - c).abs() <= self.half)
+impl Quarters {
+    const EMPTY: Self = Self { cells: [NONE; 4], lo: [[f32::INFINITY; 4]; 3], hi: [[f32::INFINITY; 4]; 3] };
+
+    fn child(&self, quadrant: usize) -> Option<usize> {
+        self.cells.get(quadrant).copied().filter(|child| *child != NONE)
     }
 
-    fn octant(&self, unit: &Unit) -> usize {
-        let ([x, y, z], [cx, cy, cz]) = (unit, &self.center);
-        usize::from(x >= cx) | usize::from(y >= cy) << 1 | usize::from(z >= cz) << 2
+    fn set(&mut self, quadrant: usize, cell: usize, lo: [f32; 3], hi: [f32; 3]) {
+        if let Some(place) = self.cells.get_mut(quadrant) {
+            *place = cell;
+        }
+        for (own, new) in self.lo.iter_mut().zip(lo).chain(self.hi.iter_mut().zip(hi)) {
+            if let Some(place) = own.get_mut(quadrant) {
+                *place = new;
+            }
+        }
     }
 
-    fn child(&self, own: usize, octant: usize) -> Self {
-        let half = self.half / 2.0;
-        let step = |bit: usize| if octant >> bit & 1 == 1 { half } else { -half };
-        let [x, y, z] = self.center;
-        let center = [x + step(0), y + step(1), z + step(2)];
-        Self { center, half, parent: own, content: Content::Leaf(Vec::new()) }
+    fn clear(&mut self, child: usize) {
+        if let Some(quadrant) = self.cells.iter().position(|cell| *cell == child) {
+            self.set(quadrant, NONE, [f32::INFINITY; 3], [f32::INFINITY; 3]);
+        }
     }
 
-    /// The squared gaps from `at` to the lower and the upper half of the cube along one axis.
-    fn gaps(&self, at: f64, center: f64) -> [f64; 2] {
-        let below = (center - self.half - at).max(0.0);
-        let above = (at - (center + self.half)).max(0.0);
-        let low = below.max(at - center);
-        let high = above.max(center - at);
-        [low * low, high * high]
+    /// The children with a lower bound of the squared chord to anything in them, the nearest first.
+    ///
+    /// The bound holds to the last bit, without a margin: it is added up in the order of [`chord_squared`], and
+    /// every rounding on the way is monotone.
+    fn nearest_first(&self, center: &Unit) -> [(f64, usize); 4] {
+        let mut bounds = [0.0; 4];
+        for ((at, lo), hi) in center.iter().zip(&self.lo).zip(&self.hi) {
+            for ((bound, lo), hi) in bounds.iter_mut().zip(lo).zip(hi) {
+                *bound += gap_squared(*at, f64::from(*lo), f64::from(*hi));
+            }
+        }
+        let ([a, b, c, d], [p, q, r, s]) = (bounds, self.cells);
+        let order = |x: (f64, usize), y: (f64, usize)| if y.0 < x.0 { (y, x) } else { (x, y) };
+        let (a, b) = order((a, p), (b, q));
+        let (c, d) = order((c, r), (d, s));
+        let (first, c) = order(a, c);
+        let (b, last) = order(b, d);
+        let (second, third) = order(b, c);
+        [first, second, third, last]
     }
 }
 
 impl CellTree {
     /// Puts a vehicle in and notes its place, and that of every vehicle that makes room for it.
     pub(super) fn insert(&mut self, item: Item, places: &mut [Place]) {
-        let mut at = ROOT;
-        while let Some(cell) = self.cells.get(at) {
-            let Content::Divided(children) = &cell.content else { break };
-            let octant = cell.octant(&item.unit);
-            at = match children.get(octant) {
-                Some(&child) if child != NONE => child,
-                _ => self.grow(at, octant),
-            };
+        let mut at = Shape::hemisphere_of(&item.unit);
+        while let (Some(Content::Divided(quarters)), Some(frame)) =
+            (self.contents.get(at), self.frames.get(at))
+        {
+            let quadrant = frame.shape.quadrant(&item.unit);
+            at = quarters.child(quadrant).unwrap_or_else(|| self.grow(at, quadrant));
         }
         self.push(at, item, places);
         self.divide_if_full(at, places);
@@ -111,18 +135,20 @@ impl CellTree {
 
     /// Moves a vehicle within its cell; `false` when the cell does not reach that far.
     pub(super) fn shift(&mut self, place: Place, unit: Unit) -> bool {
-        match self.cells.get_mut(place.cell) {
-            Some(cell) if cell.contains(&unit) => match &mut cell.content {
-                Content::Leaf(items) => items.get_mut(place.at).map(|item| item.unit = unit).is_some(),
-                Content::Divided(_) => false,
-            },
-            Some(_) | None => false,
+        if let (Some(Content::Leaf(items)), Some(frame)) =
+            (self.contents.get_mut(place.cell), self.frames.get(place.cell))
+            && let Some(item) = items.get_mut(place.at)
+            && frame.shape.contains(&unit)
+        {
+            item.unit = unit;
+            return true;
         }
+        false
     }
 
     /// Takes a vehicle out and notes the place of every vehicle that moves up for it.
     pub(super) fn remove(&mut self, place: Place, places: &mut [Place]) {
-        let Some(Cell { content: Content::Leaf(items), .. }) = self.cells.get_mut(place.cell) else { return };
+        let Some(Content::Leaf(items)) = self.contents.get_mut(place.cell) else { return };
         if place.at >= items.len() {
             return;
         }
@@ -138,7 +164,16 @@ impl CellTree {
     /// Offers every vehicle that could be among the nearest.
     pub(super) fn search(&self, nearest: &mut Nearest<'_>, admits: &impl Fn(usize) -> bool) {
         let center = *nearest.center();
-        self.search_cell(ROOT, &center, nearest, admits);
+        let mut roots = [(0.0, 0); HEMISPHERES];
+        for (number, (root, frame)) in roots.iter_mut().zip(&self.frames).enumerate() {
+            *root = (frame.shape.bound(&center), number);
+        }
+        roots.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        for (bound, root) in roots {
+            if bound <= nearest.bound() {
+                self.search_cell(root, &center, nearest, admits);
+            }
+        }
     }
 
     fn search_cell(
@@ -148,83 +183,67 @@ impl CellTree {
         nearest: &mut Nearest<'_>,
         admits: &impl Fn(usize) -> bool,
     ) {
-        let Some(cell) = self.cells.get(cell) else { return };
-        let children = match &cell.content {
-            Content::Leaf(items) => {
+        match self.contents.get(cell) {
+            Some(Content::Leaf(items)) => {
                 for item in items {
                     let chord = chord_squared(center, &item.unit);
                     if chord <= nearest.bound() && admits(item.slot) {
                         nearest.offer(chord, item.slot);
                     }
                 }
-                return;
             }
-            Content::Divided(children) => children,
-        };
-        let ([x, y, z], [cx, cy, cz]) = (*center, cell.center);
-        let ([x0, x1], [y0, y1], [z0, z1]) = (cell.gaps(x, cx), cell.gaps(y, cy), cell.gaps(z, cz));
-        let bounds = [
-            x0 + y0 + z0,
-            x1 + y0 + z0,
-            x0 + y1 + z0,
-            x1 + y1 + z0,
-            x0 + y0 + z1,
-            x1 + y0 + z1,
-            x0 + y1 + z1,
-            x1 + y1 + z1,
-        ];
-        let here = cell.octant(center);
-        for step in [0, 1, 2, 4, 3, 5, 6, 7] {
-            let octant = here ^ step;
-            if let (Some(&child), Some(&bound)) = (children.get(octant), bounds.get(octant))
-                && child != NONE
-                && bound <= nearest.bound()
-            {
-                self.search_cell(child, center, nearest, admits);
+            Some(Content::Divided(quarters)) => {
+                for (bound, child) in quarters.nearest_first(center) {
+                    // No child is at an infinite bound, which only an infinite radius admits.
+                    if bound > nearest.bound() || child == NONE {
+                        break;
+                    }
+                    self.search_cell(child, center, nearest, admits);
+                }
             }
+            None => {}
         }
     }
 
     fn push(&mut self, at: usize, item: Item, places: &mut [Place]) {
-        if let Some(Cell { content: Content::Leaf(items), .. }) = self.cells.get_mut(at) {
+        if let Some(Content::Leaf(items)) = self.contents.get_mut(at) {
             note(places, item.slot, at, items.len());
             items.push(item);
         }
     }
 
     /// Makes the missing child of a divided cell.
-    fn grow(&mut self, parent: usize, octant: usize) -> usize {
-        let own = self.free.pop().unwrap_or(self.cells.len());
-        let Some(cell) = self.cells.get_mut(parent) else { return NONE };
-        let child = cell.child(parent, octant);
-        if let Content::Divided(children) = &mut cell.content
-            && let Some(place) = children.get_mut(octant)
-        {
-            *place = own;
-        }
-        match self.cells.get_mut(own) {
-            Some(place) => *place = child,
-            None => self.cells.push(child),
+    fn grow(&mut self, parent: usize, quadrant: usize) -> usize {
+        let own = self.free.pop().unwrap_or(self.frames.len());
+        let Some(Content::Divided(quarters)) = self.contents.get_mut(parent) else { return NONE };
+        let Some(frame) = self.frames.get(parent) else { return NONE };
+        let child = Frame { shape: frame.shape.quarter(quadrant), parent };
+        let (lo, hi) = child.shape.outer();
+        quarters.set(quadrant, own, lo, hi);
+        if let (Some(content), Some(frame)) = (self.contents.get_mut(own), self.frames.get_mut(own)) {
+            *content = Content::Leaf(Vec::new());
+            *frame = child;
+        } else {
+            self.contents.push(Content::Leaf(Vec::new()));
+            self.frames.push(child);
         }
         own
     }
 
     fn divide_if_full(&mut self, at: usize, places: &mut [Place]) {
-        let Some(cell) = self.cells.get_mut(at) else { return };
-        let Content::Leaf(items) = &mut cell.content else { return };
-        if items.len() <= SPLIT_ABOVE || cell.half <= SMALLEST {
+        let Some(Content::Leaf(items)) = self.contents.get_mut(at) else { return };
+        let Some(shape) = self.frames.get(at).map(|frame| frame.shape.clone()) else { return };
+        if items.len() <= SPLIT_ABOVE || shape.is_smallest() {
             return;
         }
         let items = core::mem::take(items);
-        cell.content = Content::Divided([NONE; 8]);
+        if let Some(content) = self.contents.get_mut(at) {
+            *content = Content::Divided(Quarters::EMPTY);
+        }
         for item in items {
-            let Some(cell) = self.cells.get(at) else { return };
-            let Content::Divided(children) = &cell.content else { return };
-            let octant = cell.octant(&item.unit);
-            let child = match children.get(octant) {
-                Some(&child) if child != NONE => child,
-                _ => self.grow(at, octant),
-            };
+            let Some(Content::Divided(quarters)) = self.contents.get(at) else { return };
+            let quadrant = shape.quadrant(&item.unit);
+            let child = quarters.child(quadrant).unwrap_or_else(|| self.grow(at, quadrant));
             self.push(child, item, places);
         }
         for child in self.children(at) {
@@ -233,26 +252,28 @@ impl CellTree {
     }
 
     fn children(&self, at: usize) -> impl Iterator<Item = usize> + use<> {
-        let children = match self.cells.get(at).map(|cell| &cell.content) {
-            Some(Content::Divided(children)) => *children,
-            Some(Content::Leaf(_)) | None => [NONE; 8],
+        let cells = match self.contents.get(at) {
+            Some(Content::Divided(quarters)) => quarters.cells,
+            Some(Content::Leaf(_)) | None => [NONE; 4],
         };
-        children.into_iter().filter(|child| *child != NONE)
+        cells.into_iter().filter(|child| *child != NONE)
     }
 
     /// How many vehicles a leaf holds; `None` for a divided cell.
     fn held(&self, at: usize) -> Option<usize> {
-        match &self.cells.get(at)?.content {
+        match self.contents.get(at)? {
             Content::Leaf(items) => Some(items.len()),
             Content::Divided(_) => None,
         }
     }
 
     /// Joins a leaf that has become nearly empty with its siblings, and the outcome with its own, as far as
-    /// they are few. No leaf but the root stays empty.
+    /// they are few. No leaf but a hemisphere stays empty.
     fn join_upwards(&mut self, leaf: usize, places: &mut [Place]) {
         let mut at = leaf;
-        while let Some(parent) = self.cells.get(at).map(|cell| cell.parent).filter(|parent| *parent != NONE) {
+        while let Some(parent) =
+            self.frames.get(at).map(|frame| frame.parent).filter(|parent| *parent != NONE)
+        {
             let together = self
                 .children(parent)
                 .try_fold(0_usize, |sum, child| Some(sum.saturating_add(self.held(child)?)));
@@ -272,24 +293,22 @@ impl CellTree {
     fn join(&mut self, parent: usize, places: &mut [Place]) {
         let mut joined = Vec::with_capacity(MERGE_UP_TO);
         for child in self.children(parent) {
-            if let Some(Cell { content: Content::Leaf(items), .. }) = self.cells.get_mut(child) {
-                joined.append(items);
+            if let Some(Content::Leaf(items)) = self.contents.get_mut(child) {
+                joined.append(&mut core::mem::take(items));
             }
             self.free.push(child);
         }
         for (at, item) in joined.iter().enumerate() {
             note(places, item.slot, parent, at);
         }
-        if let Some(cell) = self.cells.get_mut(parent) {
-            cell.content = Content::Leaf(joined);
+        if let Some(content) = self.contents.get_mut(parent) {
+            *content = Content::Leaf(joined);
         }
     }
 
     fn prune(&mut self, parent: usize, child: usize) {
-        if let Some(Cell { content: Content::Divided(children), .. }) = self.cells.get_mut(parent) {
-            for place in children.iter_mut().filter(|place| **place == child) {
-                *place = NONE;
-            }
+        if let Some(Content::Divided(quarters)) = self.contents.get_mut(parent) {
+            quarters.clear(child);
             self.free.push(child);
         }
     }
@@ -306,33 +325,41 @@ fn note(places: &mut [Place], slot: usize, cell: usize, at: usize) {
 impl CellTree {
     /// Checks what must always hold and answers every vehicle with its place.
     pub(super) fn check(&self) -> Vec<(Place, Item)> {
-        let (mut found, mut todo, mut reached) = (Vec::new(), vec![ROOT], 0);
+        let (mut found, mut todo, mut reached) = (Vec::new(), vec![0, 1, 2, 3, 4, 5], 0);
         while let Some(at) = todo.pop() {
             reached += 1;
-            let cell = &self.cells[at];
-            match &cell.content {
+            let shape = &self.frames[at].shape;
+            match &self.contents[at] {
                 Content::Leaf(items) => {
-                    assert!(at == ROOT || !items.is_empty(), "an empty leaf stayed");
-                    assert!(items.len() <= SPLIT_ABOVE || cell.half <= SMALLEST, "a full leaf stayed");
+                    assert!(at < HEMISPHERES || !items.is_empty(), "an empty leaf stayed");
+                    assert!(items.len() <= SPLIT_ABOVE || shape.is_smallest(), "a full leaf stayed");
                     for (index, item) in items.iter().enumerate() {
-                        assert!(cell.contains(&item.unit));
+                        assert!(shape.contains(&item.unit));
                         found.push((Place { tree: 0, cell: at, at: index }, *item));
                     }
                 }
-                Content::Divided(children) => {
-                    assert!(children.iter().any(|child| *child != NONE), "a divided cell without children");
-                    for (octant, child) in children.iter().enumerate().filter(|(_, child)| **child != NONE) {
-                        let (made, expected) = (&self.cells[*child], cell.child(at, octant));
-                        assert_eq!(
-                            (made.center, made.half, made.parent),
-                            (expected.center, expected.half, at)
-                        );
-                        todo.push(*child);
+                Content::Divided(quarters) => {
+                    assert!(self.children(at).next().is_some(), "a divided cell without children");
+                    for quadrant in 0..4 {
+                        let Some(child) = quarters.child(quadrant) else {
+                            assert_eq!(quarters.lo[0][quadrant], f32::INFINITY);
+                            continue;
+                        };
+                        let frame = &self.frames[child];
+                        assert_eq!((frame.parent, &frame.shape), (at, &shape.quarter(quadrant)));
+                        for axis in 0..3 {
+                            let (lo, hi) = frame.shape.outer();
+                            assert_eq!(
+                                (quarters.lo[axis][quadrant], quarters.hi[axis][quadrant]),
+                                (lo[axis], hi[axis])
+                            );
+                        }
+                        todo.push(child);
                     }
                 }
             }
         }
-        assert_eq!(reached + self.free.len(), self.cells.len(), "a cell is neither used nor free");
+        assert_eq!(reached + self.free.len(), self.frames.len(), "a cell is neither used nor free");
         found
     }
 }
