@@ -10,7 +10,7 @@ use rideplane_core::time::Timestamp;
 use rideplane_core::{Context, Machine as _};
 use rideplane_ports::{
     AvailabilityUpdate, BookingChange, Commit, CommitError, IdempotencyWrite, Kind, LedgerAccount, LedgerEntry,
-    Listing, PortError, Quota, Stored, Telemetry, VehicleChange,
+    Listing, PortError, Quota, Stored, Telemetry, VehicleChange, VehicleRecord,
 };
 
 use crate::{App, AppError};
@@ -132,6 +132,19 @@ impl App {
             self.tell_search(&vehicle.state).await;
         }
         Ok((vehicle, booking))
+    }
+
+    /// Shows search a vehicle as the store has it: what a host does with all of them when it starts.
+    pub async fn list_vehicle(&self, record: &VehicleRecord) {
+        let said = record.telemetry.as_ref();
+        let listing = said.and_then(|said| listing(&record.vehicle.state, said));
+        if let Some(listing) = listing.filter(|listing| self.is_shown(&record.vehicle.state, listing)) {
+            drop(self.ports.availability.apply(&[AvailabilityUpdate::Free(listing)]).await);
+        }
+    }
+
+    fn is_shown(&self, vehicle: &Vehicle, listing: &Listing) -> bool {
+        vehicle.is_listable(self.now()) && self.may_start(listing)
     }
 
     /// Search learns at once in this process. It is allowed to be behind, so its trouble never fails a commit: the claim

@@ -79,8 +79,12 @@ impl App {
             key,
         };
         let register = fleet::Command::Register { id: id.clone(), spec };
-        let vehicle = self.command_vehicle(id, &register).await?;
+        let mut vehicle = self.command_vehicle(id, &register).await?;
         self.ports.store.record_telemetry(&[telemetry]).await?;
+        // The operator who says where a vehicle stands has seen it: it counts as heard until it falls silent.
+        if position.is_some() {
+            vehicle = self.command_vehicle(id, &fleet::Command::CameOnline).await?;
+        }
         self.tell_search(&vehicle.state).await;
         self.operator_vehicle(&vehicle).await
     }
