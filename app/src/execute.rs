@@ -1,7 +1,7 @@
 //! Load, decide, commit: the loop under every use case that changes something.
 
-use rideplane_core::booking::journey::{self, Outcome};
 use rideplane_core::booking::Booking;
+use rideplane_core::booking::journey::{self, Outcome};
 use rideplane_core::fleet::Vehicle;
 use rideplane_core::ids::BookingId;
 use rideplane_core::money::Money;
@@ -9,8 +9,8 @@ use rideplane_core::payment::Payment;
 use rideplane_core::time::Timestamp;
 use rideplane_core::{Context, Machine as _};
 use rideplane_ports::{
-    AvailabilityUpdate, BookingChange, Commit, CommitError, IdempotencyWrite, Kind, LedgerAccount, LedgerEntry,
-    Listing, PortError, Quota, Stored, Telemetry, VehicleChange, VehicleRecord,
+    AvailabilityUpdate, BookingChange, Commit, CommitError, IdempotencyWrite, Kind, LedgerAccount,
+    LedgerEntry, Listing, PortError, Quota, Stored, Telemetry, VehicleChange, VehicleRecord,
 };
 
 use crate::{App, AppError};
@@ -87,9 +87,15 @@ impl App {
             return Ok(pair.clone());
         };
         let versions = (pair.vehicle.version, pair.booking.version);
-        self.commit(Some(&pair.booking.state), (vehicle, versions.0), Some((booking, versions.1)), outcome, extras)
-            .await
-            .map(|(vehicle, booking)| Pair { vehicle, booking: booking.unwrap_or_else(|| pair.booking.clone()) })
+        self.commit(
+            Some(&pair.booking.state),
+            (vehicle, versions.0),
+            Some((booking, versions.1)),
+            outcome,
+            extras,
+        )
+        .await
+        .map(|(vehicle, booking)| Pair { vehicle, booking: booking.unwrap_or_else(|| pair.booking.clone()) })
     }
 
     /// Commits new states of a vehicle and of a booking, with the events that made them, and tells search.
@@ -106,8 +112,8 @@ impl App {
         commit.quota = extras.quota;
         commit.idempotency = extras.idempotency;
         let vehicle = Stored { version: vehicle_version.after(outcome.vehicle.len()), state: vehicle };
-        let booking = booking
-            .map(|(state, version)| Stored { version: version.after(outcome.booking.len()), state });
+        let booking =
+            booking.map(|(state, version)| Stored { version: version.after(outcome.booking.len()), state });
         if !outcome.vehicle.is_empty() {
             let state = Some(vehicle.state.clone());
             commit.vehicles.push(VehicleChange {

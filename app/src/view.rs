@@ -351,7 +351,8 @@ fn payment(booking: &Booking) -> PaymentView {
 fn warnings(booking: &Booking) -> Vec<&'static str> {
     let mut warnings = Vec::new();
     if booking.reservation.is_live() && booking.reservation.vehicle_offline_since.is_some() {
-        warnings.push("vehicle_offline: the vehicle can't be reached at the moment; try again shortly or cancel");
+        warnings
+            .push("vehicle_offline: the vehicle can't be reached at the moment; try again shortly or cancel");
     }
     let waiting = match booking.payment.status() {
         PaymentStatus::Unknown | PaymentStatus::Authorizing => true,

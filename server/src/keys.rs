@@ -104,7 +104,8 @@ pub fn command_key(data: &Path) -> Result<CommandKey, KeyError> {
 /// As [`token_key`].
 pub fn embedded_secrets(data: &Path) -> Result<EmbeddedSecrets, KeyError> {
     let seed = load_or_create(data, EMBEDDED_KEY_FILE)?;
-    let derive = |label: &str| -> [u8; 32] { Sha256::new().chain_update(label).chain_update(seed).finalize().into() };
+    let derive =
+        |label: &str| -> [u8; 32] { Sha256::new().chain_update(label).chain_update(seed).finalize().into() };
     Ok(EmbeddedSecrets {
         gateway: derive("rideplane test gateway"),
         fleet: derive("rideplane vehicle agents"),

@@ -99,8 +99,7 @@ pub(super) fn check<'a>(line: u64, text: impl Fn(Column) -> &'a str, collector: 
     let lat = cell.read(Column::Lat, &text, LAT_RULE, |t| t.parse().ok().filter(|lat| is_lat(*lat)));
     let lon = cell.read(Column::Lon, &text, LON_RULE, |t| t.parse().ok().filter(|lon| is_lon(*lon)));
     let form_factor = cell.read(Column::FormFactor, &text, FORM_FACTOR_RULE, form_factor);
-    let propulsion_type =
-        cell.read(Column::PropulsionType, &text, PROPULSION_TYPE_RULE, propulsion_type);
+    let propulsion_type = cell.read(Column::PropulsionType, &text, PROPULSION_TYPE_RULE, propulsion_type);
     let plan_id = cell.read(Column::PlanId, &text, ID_RULE, |t| PlanId::new(t).ok());
     let current_fuel_percent = cell.read(Column::CurrentFuelPercent, &text, CHARGE_RULE, charge);
     let max_range_meters = cell.read(Column::MaxRangeMeters, &text, RANGE_RULE, range);
