@@ -393,6 +393,6 @@ fn receipt(booking: &Booking) -> Option<ReceiptView> {
         total: end.fare.total,
         tax: end.fare.tax,
         line_items: end.fare.line_items.clone(),
-        captured_at: None,
+        captured_at: booking.payment.captured_at(),
     })
 }

@@ -52,7 +52,14 @@ fn mix(seed: u64, n: u64) -> u64 {
 
 /// One rider, journey after journey, until told to stop. A failed call is tried again on the next journey only: the
 /// rider's app died with it.
-async fn ride(rider: usize, base: String, token: String, seen: Arc<Acknowledged>, stop: Arc<AtomicBool>, seed: u64) {
+async fn ride(
+    rider: usize,
+    base: String,
+    token: String,
+    seen: Arc<Acknowledged>,
+    stop: Arc<AtomicBool>,
+    seed: u64,
+) {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -80,7 +87,8 @@ async fn journey(
     let search = format!("{base}/vehicles/search?lat=50.1109&lon=8.6821&radius_m=5000&limit=50");
     let (_, found) = call(client.get(search)).await?;
     let vehicles = found["vehicles"].as_array()?;
-    let vehicle = vehicles.get(usize::try_from(pick).ok()? % vehicles.len().max(1))?["vehicle_id"].as_str()?;
+    let vehicle =
+        vehicles.get(usize::try_from(pick).ok()? % vehicles.len().max(1))?["vehicle_id"].as_str()?;
     let key = format!("key-{pick}");
     let body = json!({ "vehicle_id": vehicle, "estimated_duration": 600 });
     let create = client.post(format!("{base}/bookings")).bearer_auth(token).header("Idempotency-Key", &key);
@@ -100,7 +108,8 @@ async fn journey(
         return None;
     }
     seen.saw(&id, rider, Seen::Confirmed);
-    let (status, opened) = call(client.post(format!("{base}/vehicles/{vehicle}/unlock")).bearer_auth(token)).await?;
+    let (status, opened) =
+        call(client.post(format!("{base}/vehicles/{vehicle}/unlock")).bearer_auth(token)).await?;
     if status != 200 {
         return None;
     }
@@ -167,7 +176,9 @@ async fn check(server: &Server, tokens: &[String], seen: &Acknowledged) {
         assert_eq!(status, 200, "booking {id} of rider {rider}, told {told:?}, is gone: {booking}");
         let state = booking["status"].as_str().unwrap();
         let allowed: &[&str] = match told {
-            Seen::Created => &["pending_payment", "confirmed", "active", "ended", "completed", "expired", "cancelled"],
+            Seen::Created => {
+                &["pending_payment", "confirmed", "active", "ended", "completed", "expired", "cancelled"]
+            }
             Seen::Confirmed => &["confirmed", "active", "ended", "completed"],
             Seen::Active => &["active", "ended", "completed"],
             Seen::Ended => &["ended", "completed"],
