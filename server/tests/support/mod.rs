@@ -12,7 +12,8 @@ pub struct Server {
     pub base: String,
 }
 
-fn rideplane() -> Command {
+/// The binary, with nothing of this process's environment.
+pub fn rideplane() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rideplane"));
     command.env_clear();
     command
