@@ -18,6 +18,8 @@
 pub mod journey;
 mod machine;
 mod react;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
