@@ -190,6 +190,13 @@ fn a_rider_cannot_cancel_what_may_be_opening() {
 }
 
 #[test]
+fn a_command_of_a_dead_booking_is_not_sent_any_more() {
+    let mut world = unlocking();
+    world.send(0, &Command::Cancel(ReleaseReason::CancelledByOperator)).unwrap();
+    assert_eq!(world.due_command(0), None);
+}
+
+#[test]
 fn a_late_ack_on_a_dead_booking_takes_the_vehicle_out_of_service() {
     let mut world = unlocking();
     let command = world.due_command(0).unwrap();
