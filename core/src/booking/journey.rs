@@ -129,6 +129,10 @@ pub fn unlock(vehicle: &Vehicle, booking: &Booking, cx: &Context<'_>) -> Result<
         if !holds(vehicle, booking) {
             return Err(Rejection::NotHeld);
         }
+        // A command that is out may have opened it already: a repeat waits for that, whatever has become of the vehicle.
+        if booking.commands.pending_until().is_some_and(|until| cx.now < until) {
+            return decide(vehicle, booking, &Command::Unlock, cx);
+        }
         match vehicle.service {
             Service::InService => {}
             Service::Maintenance { .. } | Service::Retired => return Err(Rejection::OutOfService),

@@ -242,6 +242,18 @@ fn a_late_ack_while_confirmed_starts_the_trip() {
 }
 
 #[test]
+fn a_repeated_unlock_waits_for_the_command_that_is_out() {
+    let mut world = unlocking();
+    assert!(world.unlock(0).unwrap().is_empty());
+    // What is out may have opened it, so "offline" would be a guess.
+    let last_reported = world.now;
+    world.tell(0, &fleet::Command::WentOffline { last_reported }).unwrap();
+    assert!(world.unlock(0).unwrap().is_empty());
+    world.pass(45);
+    assert!(matches!(world.unlock(0).unwrap_err(), Rejection::VehicleOffline { .. }));
+}
+
+#[test]
 fn the_operator_ends_a_trip_whose_vehicle_is_silent() {
     let mut world = unlocking();
     world.obey(0);
