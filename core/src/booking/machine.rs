@@ -347,7 +347,12 @@ fn request(
 
 fn end_trip(steps: &mut Steps<'_>, by: Party, ride_end_allowed: bool) -> Result<(), Rejection> {
     match (steps.booking.status(), by) {
-        (Status::Active, Party::Rider) if !ride_end_allowed => Err(Rejection::ParkingNotAllowed),
+        // While a command is out the vehicle may be locked already: a repeat waits for that.
+        (Status::Active, Party::Rider)
+            if !ride_end_allowed && steps.booking.commands.pending_until().is_none() =>
+        {
+            Err(Rejection::ParkingNotAllowed)
+        }
         (Status::Active, Party::Rider) => request(steps, Action::Lock, None),
         (Status::Active, Party::Operator) => {
             let start = steps.booking.trip.as_ref().map_or(0, |trip| trip.start_odometer_m);

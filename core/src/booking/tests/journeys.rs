@@ -254,6 +254,20 @@ fn a_repeated_unlock_waits_for_the_command_that_is_out() {
 }
 
 #[test]
+fn a_repeated_end_waits_for_the_command_that_is_out() {
+    let mut world = unlocking();
+    world.obey(0);
+    let nowhere = Command::EndTrip { by: Party::Rider, ride_end_allowed: false };
+    let refusal = world.send(0, &nowhere).unwrap_err();
+    assert_eq!(refusal, Rejection::Booking(BookingRejection::ParkingNotAllowed));
+    world.end(0, Party::Rider).unwrap();
+    assert!(world.send(0, &nowhere).unwrap().is_empty(), "the vehicle may be locked already");
+    world.obey(0);
+    assert_eq!(world.status(0), Status::Ended);
+    assert!(world.end(0, Party::Rider).unwrap().is_empty());
+}
+
+#[test]
 fn the_operator_ends_a_trip_whose_vehicle_is_silent() {
     let mut world = unlocking();
     world.obey(0);
