@@ -292,7 +292,8 @@ fn opened_for_nobody(action: Action, vehicle: &Vehicle, booking: &Booking) -> bo
         (Action::Lock, _) => false,
         (Action::Unlock, Phase::InUse | Phase::Closed) => false,
         (Action::Unlock, Phase::Held { .. } | Phase::Confirmed { .. } | Phase::Released { .. }) => {
-            !matches!(vehicle.rental, Rental::InUse(_))
+            // A retired vehicle is out of service for good already, and would refuse to hear of it.
+            !matches!(vehicle.rental, Rental::InUse(_)) && vehicle.service != Service::Retired
         }
     }
 }

@@ -228,6 +228,17 @@ fn a_late_ack_while_the_next_rider_rides_changes_nothing_for_them() {
 }
 
 #[test]
+fn a_late_ack_is_recorded_also_when_the_vehicle_was_retired() {
+    let mut world = unlocking();
+    let answer = ack(&world.due_command(0).unwrap(), AckResult::Done, world.now, 3);
+    world.pass(45);
+    world.cancel(0).unwrap();
+    world.tell(0, &fleet::Command::Retire).unwrap();
+    let outcome = world.send(0, &Command::VehicleAck(answer)).unwrap();
+    assert_eq!((outcome.vehicle.len(), outcome.booking.len()), (0, 1));
+}
+
+#[test]
 fn a_late_ack_while_confirmed_starts_the_trip() {
     let mut world = unlocking();
     let command = world.due_command(0).unwrap();
