@@ -104,7 +104,7 @@ impl<'a> Steps<'a> {
         let ended_at = ended_at.max(trip.started_at);
         let ride = ended_at.since(trip.started_at);
         let distance_m = plausible_distance(trip.start_odometer_m, odometer_m, ride);
-        let reserved = trip.started_at.since(self.booking.created_at);
+        let reserved = trip.started_at.since(self.booking.reservation.since);
         let fare = self.fare(&Usage { ride, distance_m, reserved })?;
         self.apply(Event::TripEnded(Box::new(TripEnd { ended_at, distance_m, by, position, fare })));
         Ok(())

@@ -113,6 +113,22 @@ fn after_a_decline_the_same_booking_takes_the_same_vehicle_again() {
 }
 
 #[test]
+fn time_in_which_nobody_held_the_vehicle_is_not_charged() {
+    let mut world = declined();
+    world.pass(600);
+    world.pay(0, GOOD).unwrap();
+    world.settle(0);
+    world.pass(60);
+    world.unlock(0).unwrap();
+    world.obey(0);
+    world.end(0, Party::Rider).unwrap();
+    world.obey(0);
+    let fare = &world.bookings[0].trip_end().unwrap().fare;
+    // 1.00 to unlock, 1 minute reserved at 0.05, and 0.20 for the minute that began.
+    assert_eq!(fare.total.to_minor(), 125, "{:?}", fare.line_items);
+}
+
+#[test]
 fn a_vehicle_that_another_has_is_not_taken_again() {
     let mut world = declined();
     let other = world.reserve(1, 0).unwrap();
