@@ -125,6 +125,10 @@ pub fn unlock(vehicle: &Vehicle, booking: &Booking, cx: &Context<'_>) -> Result<
         if !holds(vehicle, booking) {
             return Err(Rejection::NotHeld);
         }
+        // A command that is out may have opened it already: a repeat waits for that, whatever has become of the vehicle.
+        if booking.commands.pending_until().is_some_and(|until| cx.now < until) {
+            return decide(vehicle, booking, &Command::Unlock, cx);
+        }
         match vehicle.service {
             Service::InService => {}
             Service::Maintenance { .. } | Service::Retired => return Err(Rejection::OutOfService),
@@ -277,7 +281,8 @@ fn opened_for_nobody(action: Action, vehicle: &Vehicle, booking: &Booking) -> bo
         (Action::Lock, _) => false,
         (Action::Unlock, Phase::InUse | Phase::Closed) => false,
         (Action::Unlock, Phase::Held { .. } | Phase::Confirmed { .. } | Phase::Released { .. }) => {
-            !matches!(vehicle.rental, Rental::InUse(_))
+            // A retired vehicle is out of service for good already, and would refuse to hear of it.
+            !matches!(vehicle.rental, Rental::InUse(_)) && vehicle.service != Service::Retired
         }
     }
 }

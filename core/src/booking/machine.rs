@@ -94,7 +94,7 @@ impl<'a> Steps<'a> {
         let ended_at = ended_at.max(trip.started_at);
         let ride = ended_at.since(trip.started_at);
         let distance_m = plausible_distance(trip.start_odometer_m, odometer_m, ride);
-        let reserved = trip.started_at.since(self.booking.created_at);
+        let reserved = trip.started_at.since(self.booking.reservation.since);
         let fare = self.fare(&Usage { ride, distance_m, reserved })?;
         self.apply(Event::TripEnded(Box::new(TripEnd { ended_at, distance_m, by, position, fare })));
         Ok(())
@@ -318,7 +318,12 @@ fn request(steps: &mut Steps<'_>, action: Action, deadline: Option<Timestamp>) -
 
 fn end_trip(steps: &mut Steps<'_>, by: Party, ride_end_allowed: bool) -> Result<(), Rejection> {
     match (steps.booking.status(), by) {
-        (Status::Active, Party::Rider) if !ride_end_allowed => Err(Rejection::ParkingNotAllowed),
+        // While a command is out the vehicle may be locked already: a repeat waits for that.
+        (Status::Active, Party::Rider)
+            if !ride_end_allowed && steps.booking.commands.pending_until().is_none() =>
+        {
+            Err(Rejection::ParkingNotAllowed)
+        }
         (Status::Active, Party::Rider) => request(steps, Action::Lock, None),
         (Status::Active, Party::Operator) => {
             let start = steps.booking.trip.as_ref().map_or(0, |trip| trip.start_odometer_m);
