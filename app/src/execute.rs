@@ -135,7 +135,7 @@ impl App {
         }
         self.ports.store.commit(commit).await?;
         if !outcome.vehicle.is_empty() {
-            self.tell_search(&vehicle.state).await;
+            self.tell_search(&vehicle).await;
         }
         Ok((vehicle, booking))
     }
@@ -145,7 +145,12 @@ impl App {
         let said = record.telemetry.as_ref();
         let listing = said.and_then(|said| listing(&record.vehicle.state, said));
         if let Some(listing) = listing.filter(|listing| self.is_shown(&record.vehicle.state, listing)) {
-            drop(self.ports.availability.apply(&[AvailabilityUpdate::Free(listing)]).await);
+            drop(
+                self.ports
+                    .availability
+                    .apply(&[AvailabilityUpdate::Free(listing, record.vehicle.version)])
+                    .await,
+            );
         }
     }
 
@@ -155,16 +160,17 @@ impl App {
 
     /// Search learns at once in this process. It is allowed to be behind, so its trouble never fails a commit: the claim
     /// is what decides, and telemetry lists the vehicle again.
-    pub(crate) async fn tell_search(&self, vehicle: &Vehicle) {
+    pub(crate) async fn tell_search(&self, stored: &Stored<Vehicle>) {
+        let vehicle = &stored.state;
         let update = if vehicle.is_listable(self.now()) {
             match self.ports.store.telemetry(&vehicle.id).await {
                 Ok(Some(telemetry)) => listing(vehicle, &telemetry)
                     .filter(|listing| self.may_start(listing))
-                    .map(AvailabilityUpdate::Free),
+                    .map(|listing| AvailabilityUpdate::Free(listing, stored.version)),
                 Ok(None) | Err(_) => None,
             }
         } else {
-            Some(AvailabilityUpdate::Taken(vehicle.id.clone()))
+            Some(AvailabilityUpdate::Taken(vehicle.id.clone(), stored.version))
         };
         if let Some(update) = update {
             drop(self.ports.availability.apply(&[update]).await);

@@ -91,7 +91,7 @@ impl App {
         if position.is_some() {
             vehicle = self.command_vehicle(id, &fleet::Command::CameOnline).await?;
         }
-        self.tell_search(&vehicle.state).await;
+        self.tell_search(&vehicle).await;
         self.operator_vehicle(&vehicle).await
     }
 

@@ -200,7 +200,12 @@ impl App {
             Presence::Offline { .. } => self.command_vehicle(id, &fleet::Command::CameOnline).await.map(drop),
             Presence::Online => {
                 if let Some(listing) = self.listable(&vehicle, telemetry) {
-                    drop(self.ports.availability.apply(&[AvailabilityUpdate::Free(listing)]).await);
+                    drop(
+                        self.ports
+                            .availability
+                            .apply(&[AvailabilityUpdate::Free(listing, vehicle.version)])
+                            .await,
+                    );
                 }
                 Ok(())
             }

@@ -18,7 +18,10 @@ async fn a_scooter(client: &reqwest::Client, base: &str) -> String {
     let (status, found) = send(client.get(search)).await;
     assert_eq!(status, 200, "{found}");
     let first = &found["vehicles"][0];
-    assert_eq!((first["form_factor"].as_str(), first["status"].as_str()), (Some("scooter_standing"), Some("available")));
+    assert_eq!(
+        (first["form_factor"].as_str(), first["status"].as_str()),
+        (Some("scooter_standing"), Some("available"))
+    );
     assert_eq!(first["price"]["unlock"]["currency"], "EUR");
     first["vehicle_id"].as_str().unwrap().to_owned()
 }
@@ -78,9 +81,14 @@ async fn a_journey_survives_a_restart_in_its_middle() {
 async fn a_fleet_file_is_imported_listed_and_found() {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("fleet.csv");
-    std::fs::write(&file, "vehicle_id,vehicle_type,lat,lon\nx-1,scooter,48.1374,11.5755\nx-2,car,48.1375,11.5756\n").unwrap();
+    std::fs::write(
+        &file,
+        "vehicle_id,vehicle_type,lat,lon\nx-1,scooter,48.1374,11.5755\nx-2,car,48.1375,11.5756\n",
+    )
+    .unwrap();
     let run = |args: &[&str]| {
-        let output = rideplane().args(args).arg("--data").arg(data.path()).current_dir(data.path()).output().unwrap();
+        let output =
+            rideplane().args(args).arg("--data").arg(data.path()).current_dir(data.path()).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
     let (code, text) = run(&["fleet", "import", file.to_str().unwrap()]);
@@ -121,7 +129,8 @@ async fn no_log_line_holds_a_secret() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start_with(data.path(), 30, &[("RIDEPLANE_LOG__LEVEL", "debug")]).await;
     let (client, rider) = (reqwest::Client::new(), token(data.path(), "rider-1"));
-    let put = json!({ "email": "canary@example.org", "push_token": "canary-push", "phone": "+4915112345678" });
+    let put =
+        json!({ "email": "canary@example.org", "push_token": "canary-push", "phone": "+4915112345678" });
     let (status, _) = send(client.put(format!("{}/me", server.base)).bearer_auth(&rider).json(&put)).await;
     assert_eq!(status, 200);
     let vehicle = a_scooter(&client, &server.base).await;
@@ -129,7 +138,8 @@ async fn no_log_line_holds_a_secret() {
     let id = booking["booking_id"].as_str().unwrap();
     let pay = client.post(format!("{}/bookings/{id}/confirm-payment", server.base)).bearer_auth(&rider);
     // A card number has no place here; a client that sends one must not find it in the logs.
-    let (status, _) = send(pay.json(&json!({ "payment_method_id": "pm_card_visa", "card": "4242424242424242" }))).await;
+    let (status, _) =
+        send(pay.json(&json!({ "payment_method_id": "pm_card_visa", "card": "4242424242424242" }))).await;
     assert_eq!(status, 422);
     let pay = client.post(format!("{}/bookings/{id}/confirm-payment", server.base)).bearer_auth(&rider);
     let (status, _) = send(pay.json(&json!({ "payment_method_id": "pm_card_visa" }))).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use parking_lot::RwLock;
 use rideplane_core::geo::{CellIndex, IndexEntry, NearestQuery, VehicleIndex as _};
-use rideplane_core::ids::VehicleId;
+use rideplane_core::ids::{VehicleId, Version};
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source};
 
@@ -19,6 +19,8 @@ pub struct IndexAvailability {
 struct Free {
     index: CellIndex,
     listings: HashMap<VehicleId, Listing>,
+    /// Of every vehicle ever told of, the latest version.
+    versions: HashMap<VehicleId, Version>,
 }
 
 impl IndexAvailability {
@@ -62,8 +64,16 @@ impl Availability for IndexAvailability {
         let mut free = self.free.write();
         for update in updates {
             match update {
-                AvailabilityUpdate::Free(listing) => free.list(listing),
-                AvailabilityUpdate::Taken(id) => free.unlist(id),
+                AvailabilityUpdate::Free(listing, version) => {
+                    if free.is_news(&listing.vehicle_id, *version) {
+                        free.list(listing);
+                    }
+                }
+                AvailabilityUpdate::Taken(id, version) => {
+                    if free.is_news(id, *version) {
+                        free.unlist(id);
+                    }
+                }
             }
         }
         Ok(())
@@ -71,6 +81,20 @@ impl Availability for IndexAvailability {
 }
 
 impl Free {
+    fn is_news(&mut self, id: &VehicleId, version: Version) -> bool {
+        match self.versions.get_mut(id) {
+            Some(known) if *known > version => false,
+            Some(known) => {
+                *known = version;
+                true
+            }
+            None => {
+                self.versions.insert(id.clone(), version);
+                true
+            }
+        }
+    }
+
     fn list(&mut self, listing: &Listing) {
         self.index.upsert(IndexEntry {
             id: listing.vehicle_id.clone(),

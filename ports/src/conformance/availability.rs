@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rideplane_core::charge::Charge;
 use rideplane_core::fleet::{FormFactor, PropulsionType};
 use rideplane_core::geo::{Point, distance_m};
-use rideplane_core::ids::{PlanId, VehicleTypeId};
+use rideplane_core::ids::{PlanId, VehicleTypeId, Version};
 
 use super::checks;
 use super::fixtures::{at, place, vehicle_id};
@@ -30,6 +30,7 @@ pub async fn run_all(factory: &dyn Factory) {
         taken_vehicles_are_gone,
         a_repeat_changes_nothing,
         an_update_replaces_the_listing,
+        an_older_change_is_passed_over,
         the_antimeridian_is_no_border,
     );
 }
@@ -103,13 +104,16 @@ pub async fn filters_leave_out_what_does_not_say(factory: &dyn Factory) {
 pub async fn taken_vehicles_are_gone(factory: &dyn Factory) {
     let index = factory.fresh().await;
     free(&*index, &[listing(1, place(10.0)), listing(2, place(20.0))]).await;
-    index.apply(&[AvailabilityUpdate::Taken(vehicle_id(1))]).await.unwrap();
+    index.apply(&[taken(1, 1)]).await.unwrap();
     assert_eq!(found(&*index, &ask(100.0)).await, [2]);
-    index.apply(&[AvailabilityUpdate::Taken(vehicle_id(99))]).await.expect("who was never free can be taken");
+    index.apply(&[taken(99, 1)]).await.expect("who was never free can be taken");
     free(&*index, &[listing(1, place(10.0))]).await;
     assert_eq!(found(&*index, &ask(100.0)).await, [1, 2]);
-    let taken = AvailabilityUpdate::Taken(vehicle_id(2));
-    index.apply(&[taken.clone(), AvailabilityUpdate::Free(listing(2, place(5.0))), taken]).await.unwrap();
+    let gone = taken(2, 1);
+    index
+        .apply(&[gone.clone(), AvailabilityUpdate::Free(listing(2, place(5.0)), Version(1)), gone])
+        .await
+        .unwrap();
     assert_eq!(found(&*index, &ask(100.0)).await, [1], "changes are taken in in order");
 }
 
@@ -122,9 +126,9 @@ pub async fn a_repeat_changes_nothing(factory: &dyn Factory) {
     let nearby = index.nearest(&ask(100.0), at(1)).await.unwrap();
     assert_eq!(nearby.vehicles.len(), 1, "a vehicle is listed once");
     assert_eq!(nearby.vehicles[0].0, one, "every field is kept");
-    let taken = AvailabilityUpdate::Taken(vehicle_id(1));
-    index.apply(&[taken.clone(), taken.clone()]).await.unwrap();
-    index.apply(&[taken]).await.unwrap();
+    let gone = taken(1, 1);
+    index.apply(&[gone.clone(), gone.clone()]).await.unwrap();
+    index.apply(&[gone]).await.unwrap();
     assert_eq!(found(&*index, &ask(100.0)).await, NONE);
 }
 
@@ -149,6 +153,16 @@ pub async fn an_update_replaces_the_listing(factory: &dyn Factory) {
     assert_eq!(nearby.vehicles[0].0, moved);
 }
 
+/// Two commits on one vehicle may be told in the wrong order: the later one stands.
+pub async fn an_older_change_is_passed_over(factory: &dyn Factory) {
+    let index = factory.fresh().await;
+    let freed = |version| AvailabilityUpdate::Free(listing(1, place(10.0)), Version(version));
+    index.apply(&[taken(1, 5), freed(4)]).await.unwrap();
+    assert_eq!(found(&*index, &ask(100.0)).await, NONE, "claimed at version 5, free at version 4");
+    index.apply(&[freed(6), taken(1, 5)]).await.unwrap();
+    assert_eq!(found(&*index, &ask(100.0)).await, [1], "free at version 6, claimed at version 5");
+}
+
 /// Two places on both sides of the 180th meridian are near each other.
 pub async fn the_antimeridian_is_no_border(factory: &dyn Factory) {
     let index = factory.fresh().await;
@@ -159,6 +173,10 @@ pub async fn the_antimeridian_is_no_border(factory: &dyn Factory) {
 }
 
 const NONE: [u32; 0] = [];
+
+fn taken(n: u32, version: u64) -> AvailabilityUpdate {
+    AvailabilityUpdate::Taken(vehicle_id(n), Version(version))
+}
 
 fn listing(n: u32, position: Point) -> Listing {
     Listing {
@@ -186,7 +204,8 @@ fn ask(radius_m: f64) -> Nearest {
 }
 
 async fn free(index: &dyn Availability, listings: &[Listing]) {
-    let updates: Vec<_> = listings.iter().cloned().map(AvailabilityUpdate::Free).collect();
+    let updates: Vec<_> =
+        listings.iter().cloned().map(|listing| AvailabilityUpdate::Free(listing, Version(1))).collect();
     index.apply(&updates).await.unwrap();
 }
 
