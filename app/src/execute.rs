@@ -142,44 +142,37 @@ impl App {
 
     /// Shows search a vehicle as the store has it: what a host does with all of them when it starts.
     pub async fn list_vehicle(&self, record: &VehicleRecord) {
-        let said = record.telemetry.as_ref();
-        let listing = said.and_then(|said| listing(&record.vehicle.state, said));
-        if let Some(listing) = listing.filter(|listing| self.is_shown(&record.vehicle.state, listing)) {
-            drop(
-                self.ports
-                    .availability
-                    .apply(&[AvailabilityUpdate::Free(listing, record.vehicle.version)])
-                    .await,
-            );
-        }
-    }
-
-    fn is_shown(&self, vehicle: &Vehicle, listing: &Listing) -> bool {
-        vehicle.is_listable(self.now()) && self.may_start(listing)
+        self.show(&record.vehicle, record.telemetry.as_ref()).await;
     }
 
     /// Search learns at once in this process. It is allowed to be behind, so its trouble never fails a commit: the claim
     /// is what decides, and telemetry lists the vehicle again.
-    pub(crate) async fn tell_search(&self, stored: &Stored<Vehicle>) {
-        let vehicle = &stored.state;
-        let update = if vehicle.is_listable(self.now()) {
-            match self.ports.store.telemetry(&vehicle.id).await {
-                Ok(Some(telemetry)) => listing(vehicle, &telemetry)
-                    .filter(|listing| self.may_start(listing))
-                    .map(|listing| AvailabilityUpdate::Free(listing, stored.version)),
-                Ok(None) | Err(_) => None,
-            }
-        } else {
-            Some(AvailabilityUpdate::Taken(vehicle.id.clone(), stored.version))
-        };
-        if let Some(update) = update {
-            drop(self.ports.availability.apply(&[update]).await);
+    pub(crate) async fn tell_search(&self, vehicle: &Stored<Vehicle>) {
+        let free = vehicle.state.is_listable(self.now());
+        let telemetry = if free { self.ports.store.telemetry(&vehicle.state.id).await } else { Ok(None) };
+        if let Ok(telemetry) = telemetry {
+            self.show(vehicle, telemetry.as_ref()).await;
         }
+    }
+
+    /// A vehicle is shown when it is free, it is known where it stands, and rides may start there.
+    pub(crate) async fn show(&self, vehicle: &Stored<Vehicle>, telemetry: Option<&Telemetry>) {
+        let Stored { state, version } = vehicle;
+        let free = telemetry.filter(|_| state.is_listable(self.now()));
+        let listing = free.and_then(|said| listing(state, said)).filter(|listing| {
+            let zones = &self.settings.zones;
+            zones.verdict(listing.position, &listing.vehicle_type, self.now()).ride_start_allowed
+        });
+        let update = match listing {
+            Some(listing) => AvailabilityUpdate::Free(listing, *version),
+            None => AvailabilityUpdate::Taken(state.id.clone(), *version),
+        };
+        drop(self.ports.availability.apply(&[update]).await);
     }
 }
 
 /// What search shows of a vehicle; nothing when nobody knows where it is.
-pub(crate) fn listing(vehicle: &Vehicle, telemetry: &Telemetry) -> Option<Listing> {
+fn listing(vehicle: &Vehicle, telemetry: &Telemetry) -> Option<Listing> {
     Some(Listing {
         vehicle_id: vehicle.id.clone(),
         vehicle_type: vehicle.spec.vehicle_type.clone(),

@@ -6,10 +6,10 @@ use rideplane_core::geo::Point;
 use rideplane_core::ids::{BookingId, CommandId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
 use rideplane_core::unlock::{AckClaims, AckResult, verify_ack};
-use rideplane_ports::{AvailabilityUpdate, FromVehicle, Kind, PortError, Stored, Telemetry};
+use rideplane_ports::{FromVehicle, Kind, PortError, Telemetry};
 use serde::{Deserialize, Serialize};
 
-use crate::execute::{Pair, listing};
+use crate::execute::Pair;
 use crate::search::point;
 use crate::view::BookingView;
 use crate::{App, AppError, CommandEnd, Ticket};
@@ -199,31 +199,10 @@ impl App {
         match vehicle.state.presence {
             Presence::Offline { .. } => self.command_vehicle(id, &fleet::Command::CameOnline).await.map(drop),
             Presence::Online => {
-                if let Some(listing) = self.listable(&vehicle, telemetry) {
-                    drop(
-                        self.ports
-                            .availability
-                            .apply(&[AvailabilityUpdate::Free(listing, vehicle.version)])
-                            .await,
-                    );
-                }
+                self.show(&vehicle, Some(telemetry)).await;
                 Ok(())
             }
         }
-    }
-
-    fn listable(
-        &self,
-        vehicle: &Stored<fleet::Vehicle>,
-        telemetry: &Telemetry,
-    ) -> Option<rideplane_ports::Listing> {
-        let shown = vehicle.state.is_listable(self.now());
-        shown.then(|| listing(&vehicle.state, telemetry)).flatten().filter(|listing| self.may_start(listing))
-    }
-
-    /// Whether rides may start where the vehicle stands.
-    pub(crate) fn may_start(&self, listing: &rideplane_ports::Listing) -> bool {
-        self.settings.zones.verdict(listing.position, &listing.vehicle_type, self.now()).ride_start_allowed
     }
 
     /// Every place that the vehicle is said to be at must allow it: the rider's phone and the vehicle itself.
