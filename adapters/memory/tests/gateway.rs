@@ -1,5 +1,7 @@
 //! The test gateway: the suite of the port, its journal, its faults, and core's payment machine driven against it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test reports by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
