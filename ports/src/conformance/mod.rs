@@ -18,6 +18,8 @@
     reason = "a suite says by a panic what is broken"
 )]
 
+pub mod availability;
+pub mod events;
 pub mod fixtures;
 pub mod inbox;
 pub mod outbox;
