@@ -133,7 +133,7 @@ async fn a_full_disk_leaves_nothing_half_done_and_passes() {
     if !booked {
         store.commit(journey.reserve(1, at(i64::from(number)))).await.unwrap();
     }
-    store.commit(journey.cancel(at(50_000))).await.unwrap();
+    store.commit(journey.cancel(at(i64::from(number) + 1))).await.unwrap();
     drop(store);
     let store = open(&path).await;
     assert_eq!(store.booking(&journey.booking_id()).await.unwrap().as_ref(), Some(journey.booking()));
