@@ -168,7 +168,11 @@ impl Writer {
                         let outcome = self.limit(pages).await;
                         drop(op.answer.send(outcome));
                     }
-                    work => batch.push(Op { work, answer: op.answer }),
+                    work @ (Work::Commit(_)
+                    | Work::Telemetry(_)
+                    | Work::Profile { .. }
+                    | Work::Published { .. }
+                    | Work::Handled { .. }) => batch.push(Op { work, answer: op.answer }),
                 }
             }
             self.carry_out(batch).await;
