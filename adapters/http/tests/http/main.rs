@@ -1,0 +1,9 @@
+//! The HTTP contract, end to end: the router over the real use cases and the embedded adapters.
+
+mod access;
+mod bad_input;
+mod description;
+mod journey;
+mod system;
+mod wire;
+mod world;
