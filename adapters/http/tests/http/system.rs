@@ -80,6 +80,22 @@ async fn a_request_that_takes_too_long_is_answered() {
     assert!(!problem["detail"].as_str().unwrap().contains("fail"));
 }
 
+/// The claim is durable when the time is up: its answer is finished, kept, and given to the repeat.
+#[tokio::test]
+async fn what_was_begun_is_finished_after_the_time_limit() {
+    let settings = HttpSettings { request_timeout: Duration::from_millis(100), ..HttpSettings::default() };
+    let world = World::with(settings, false);
+    world.scooter("sc-1").await;
+    world.search.be_slow(true);
+    let body = r#"{"vehicle_id":"sc-1"}"#;
+    world.create("rider-1", "k", body).await.is_problem(503, "service-unavailable");
+    world.search.be_slow(false);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let again = world.create("rider-1", "k", body).await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    again.is_ok();
+}
+
 #[tokio::test]
 async fn a_client_s_request_id_is_kept_and_an_unsafe_one_is_not() {
     let world = World::new();

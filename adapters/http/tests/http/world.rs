@@ -43,6 +43,10 @@ impl MoodySearch {
         self.mood.store(1, Ordering::SeqCst);
     }
 
+    pub(crate) fn be_slow(&self, slow: bool) {
+        self.mood.store(if slow { 3 } else { 0 }, Ordering::SeqCst);
+    }
+
     pub(crate) fn panic(&self) {
         self.mood.store(2, Ordering::SeqCst);
     }
@@ -59,6 +63,9 @@ impl Availability for MoodySearch {
     }
 
     async fn apply(&self, updates: &[AvailabilityUpdate]) -> Result<(), PortError> {
+        if self.mood.load(Ordering::SeqCst) == 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        }
         self.inner.apply(updates).await
     }
 }
