@@ -306,6 +306,8 @@ fn cancel(steps: &mut Steps<'_>, reason: ReleaseReason) -> Result<(), Rejection>
             steps.reservation(&reservation::Command::Release(reason))
         }
         Status::Cancelled => steps.payment(&payment::Command::Release),
+        // Its deadline passed before the vehicle was taken away: the vehicle must not be kept in service for that.
+        Status::Expired if reason == ReleaseReason::VehicleWithdrawn => Ok(()),
         status @ (Status::Active | Status::Ended | Status::Completed | Status::Expired) => {
             steps.refuse(status, "be cancelled")
         }
