@@ -203,7 +203,7 @@ fn at_rest(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
     #[test]
     fn no_history_breaks_a_promise(steps in proptest::collection::vec((step(), 0..3_usize), 1..120)) {
