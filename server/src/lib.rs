@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod defaults;
 pub mod fleet_file;
 pub mod keys;
 pub mod lat_lon;
