@@ -1,0 +1,210 @@
+//! Between rows and values: every value that is not what was written is [`Kind::Corrupt`], never a panic.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use rideplane_core::charge::Charge;
+use rideplane_core::geo::Point;
+use rideplane_core::ids::{BookingId, VehicleId, Version};
+use rideplane_core::money::{Currency, Money};
+use rideplane_core::time::Timestamp;
+use rideplane_ports::{
+    AggregateKey, Envelope, IdempotencyRecord, Kind, LedgerAccount, LedgerEntry, PortError, Stored,
+    Telemetry, Topic,
+};
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Column as _, Decode, Row as _, Sqlite, Type};
+
+/// The result of a port.
+pub(crate) type Result<T> = std::result::Result<T, PortError>;
+
+/// A row whose first column is its id.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'r> {
+    row: &'r SqliteRow,
+    operation: &'static str,
+    table: &'static str,
+}
+
+impl<'r> Row<'r> {
+    pub(crate) const fn new(row: &'r SqliteRow, operation: &'static str, table: &'static str) -> Self {
+        Self { row, operation, table }
+    }
+
+    /// The error that names table, row and column. Never the value: it may be a person's.
+    pub(crate) fn corrupt(&self, column: usize, why: impl Display) -> PortError {
+        let name = self.row.columns().get(column).map_or("?", |column| column.name());
+        let id = self.row.try_get::<&str, _>(0).unwrap_or("?");
+        let message = format!(
+            "the row {id} of table {} is corrupt: its {name} {why}; restore the file from a backup",
+            self.table
+        );
+        PortError::new(Kind::Corrupt, self.operation, message)
+    }
+
+    pub(crate) fn get<T: Decode<'r, Sqlite> + Type<Sqlite>>(&self, column: usize) -> Result<T> {
+        self.row.try_get(column).map_err(|_| self.corrupt(column, "is missing or of another type"))
+    }
+
+    pub(crate) fn json<T: DeserializeOwned>(&self, column: usize) -> Result<T> {
+        serde_json::from_str(self.get(column)?).map_err(|error| {
+            let why =
+                format!("is not the JSON expected ({:?} at column {})", error.classify(), error.column());
+            self.corrupt(column, why)
+        })
+    }
+
+    pub(crate) fn parse<T: FromStr>(&self, column: usize) -> Result<T> {
+        self.get::<&str>(column)?.parse().map_err(|_| self.corrupt(column, "can't be read"))
+    }
+
+    pub(crate) fn number<T: TryFrom<i64>>(&self, column: usize) -> Result<T> {
+        T::try_from(self.get(column)?).map_err(|_| self.corrupt(column, "is out of range"))
+    }
+
+    pub(crate) fn optional<T: TryFrom<i64>>(&self, column: usize) -> Result<Option<T>> {
+        match self.get::<Option<i64>>(column)? {
+            Some(_) => self.number(column).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn version(&self, column: usize) -> Result<Version> {
+        self.number(column).map(Version)
+    }
+
+    pub(crate) fn time(&self, column: usize) -> Result<Timestamp> {
+        self.get(column).map(Timestamp::from_micros)
+    }
+
+    /// `version, state` from `column` on.
+    pub(crate) fn stored<T: DeserializeOwned>(&self, column: usize) -> Result<Stored<T>> {
+        Ok(Stored { version: self.version(column)?, state: self.json(column + 1)? })
+    }
+
+    /// A key of two columns.
+    pub(crate) fn key(&self, kind: usize, id: usize) -> Result<AggregateKey> {
+        match self.get::<&str>(kind)? {
+            "booking" => Ok(AggregateKey::Booking(self.parse::<BookingId>(id)?)),
+            "vehicle" => Ok(AggregateKey::Vehicle(self.parse::<VehicleId>(id)?)),
+            _ => Err(self.corrupt(kind, "is neither booking nor vehicle")),
+        }
+    }
+}
+
+/// The columns of [`event`].
+pub(crate) const EVENT: &str = "aggregate_id, aggregate_type, aggregate_version, topic, name, at, data";
+
+pub(crate) fn event(row: &Row<'_>) -> Result<Envelope> {
+    let topic = match row.get::<&str>(3)? {
+        text if text == Topic::Bookings.as_str() => Topic::Bookings,
+        text if text == Topic::Payments.as_str() => Topic::Payments,
+        text if text == Topic::Vehicles.as_str() => Topic::Vehicles,
+        _ => return Err(row.corrupt(3, "is not a topic")),
+    };
+    Ok(Envelope {
+        topic,
+        aggregate: row.key(1, 0)?,
+        version: row.version(2)?,
+        name: row.get(4)?,
+        at: row.time(5)?,
+        data: row.get(6)?,
+    })
+}
+
+pub(crate) const fn account(account: LedgerAccount) -> &'static str {
+    match account {
+        LedgerAccount::Authorized => "authorized",
+        LedgerAccount::Captured => "captured",
+        LedgerAccount::Released => "released",
+        LedgerAccount::Refunded => "refunded",
+    }
+}
+
+/// The columns of [`posting`].
+pub(crate) const POSTING: &str = "booking_id, version, account, minor, currency, at";
+
+pub(crate) fn posting(row: &Row<'_>) -> Result<LedgerEntry> {
+    let account = match row.get::<&str>(2)? {
+        "authorized" => LedgerAccount::Authorized,
+        "captured" => LedgerAccount::Captured,
+        "released" => LedgerAccount::Released,
+        "refunded" => LedgerAccount::Refunded,
+        _ => return Err(row.corrupt(2, "is not an account")),
+    };
+    Ok(LedgerEntry {
+        booking_id: row.parse(0)?,
+        version: row.version(1)?,
+        account,
+        amount: Money::from_minor(row.get(3)?, row.parse::<Currency>(4)?),
+        at: row.time(5)?,
+    })
+}
+
+/// The columns of [`telemetry`], of a table that is called `t`.
+pub(crate) const TELEMETRY: &str = "t.last_reported, t.lat, t.lon, t.charge, t.range_m";
+
+/// From `column` on; `None` when the vehicle never reported.
+pub(crate) fn telemetry(row: &Row<'_>, vehicle_id: VehicleId, column: usize) -> Result<Option<Telemetry>> {
+    let Some(last_reported) = row.get::<Option<i64>>(column)? else {
+        return Ok(None);
+    };
+    let position = match (row.get::<Option<f64>>(column + 1)?, row.get::<Option<f64>>(column + 2)?) {
+        (Some(lat), Some(lon)) => Some(
+            Point::new(lat, lon)
+                .map_err(|_| row.corrupt(column + 1, "and lon are not a place on the earth"))?,
+        ),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return Err(row.corrupt(column + 1, "or lon is missing")),
+    };
+    Ok(Some(Telemetry {
+        vehicle_id,
+        position,
+        charge: row.optional::<u16>(column + 3)?.map(Charge::from_basis_points),
+        range_m: row.optional(column + 4)?,
+        last_reported: Timestamp::from_micros(last_reported),
+    }))
+}
+
+/// The columns of [`idempotency`] of a table that is called `i`.
+pub(crate) const IDEMPOTENCY: &str =
+    "i.user_id, i.key, i.request_hash, i.booking_id, i.locked_until, i.status, i.body";
+
+pub(crate) fn idempotency(row: &Row<'_>) -> Result<IdempotencyRecord> {
+    let request_hash =
+        row.get::<&[u8]>(2)?.try_into().map_err(|_| row.corrupt(2, "is not a SHA-256 hash of 32 bytes"))?;
+    Ok(match row.optional::<u16>(5)? {
+        Some(status) => IdempotencyRecord::Done { request_hash, status, body: row.get(6)? },
+        None => IdempotencyRecord::InFlight {
+            request_hash,
+            booking_id: row.parse(3)?,
+            locked_until: row.time(4)?,
+        },
+    })
+}
+
+/// A failed read: nothing was done.
+pub(crate) fn failed_read(operation: &'static str) -> impl FnOnce(sqlx::Error) -> PortError {
+    move |error| {
+        let (kind, what) = match primary_code(&error) {
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
+                (Kind::Corrupt, "the database file is damaged; restore it from a backup")
+            }
+            Some(_) | None => (Kind::Unavailable, "the database can't be read"),
+        };
+        PortError::new(kind, operation, format!("{what}: {error}"))
+    }
+}
+
+pub(crate) const SQLITE_BUSY: i32 = 5;
+pub(crate) const SQLITE_CORRUPT: i32 = 11;
+pub(crate) const SQLITE_FULL: i32 = 13;
+pub(crate) const SQLITE_CONSTRAINT: i32 = 19;
+pub(crate) const SQLITE_NOTADB: i32 = 26;
+
+/// SQLite's primary result code, when SQLite it was that failed.
+pub(crate) fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}

@@ -1,0 +1,364 @@
+//! The store: answers from memory where it can, from the file where it must; writes through the [writer](crate::writer).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rideplane_core::booking::Booking;
+use rideplane_core::fleet::Vehicle;
+use rideplane_core::ids::{BookingId, UserId, VehicleId};
+use rideplane_core::time::Timestamp;
+use rideplane_ports::{
+    BookingFilter, Commit, CommitError, Due, IdempotencyId, IdempotencyRecord, Kind, Page, PortError,
+    Profile, Store, Stored, Telemetry, VehicleRecord,
+};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, SqlitePool};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::cache::{Memory, Rows};
+use crate::config::SqliteConfig;
+use crate::open;
+use crate::prepared::Prepared;
+use crate::rows::{self, Result, Row, failed_read};
+use crate::writer::{Op, Outcome, Work, Writer};
+
+/// How many operations may wait before callers wait to be heard.
+const QUEUE: usize = 1024;
+
+/// The store on one SQLite file. Also its [`Outbox`](rideplane_ports::Outbox), [`Inbox`](rideplane_ports::Inbox) and
+/// [`AuditSource`](rideplane_ports::AuditSource).
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// `None` when opened for reading.
+    writable: Option<Writable>,
+    pub(crate) pool: SqlitePool,
+}
+
+#[derive(Debug)]
+struct Writable {
+    writer: mpsc::Sender<Op>,
+    memory: Arc<Memory>,
+}
+
+impl SqliteStore {
+    /// Opens the file for writing, makes it when it is missing, and brings its schema up to date. Must run within a
+    /// tokio runtime, which then carries the writer.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when another process writes to it, [`Kind::Rejected`] when its schema is newer than this
+    /// build or it is another program's, [`Kind::Corrupt`] when it is not a database, [`Kind::Unavailable`] when it
+    /// can't be opened.
+    pub async fn open(config: SqliteConfig) -> Result<Self> {
+        let memory = Arc::new(Memory::new(config.cached_rows));
+        let (path, readers) = (config.path.clone(), config.readers);
+        let writer = Writer::open(config, Arc::clone(&memory)).await?;
+        let pool = open::read_pool(&path, readers).await?;
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(writer.run(receiver));
+        Ok(Self { writable: Some(Writable { writer: sender, memory }), pool })
+    }
+
+    /// Opens an existing file for reading only, also while another process writes to it. Every write is refused, and
+    /// every read asks the file.
+    ///
+    /// # Errors
+    /// [`Kind::Rejected`] when its schema is not the one of this build, [`Kind::Unavailable`] when it can't be opened.
+    pub async fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        let pool = open::read_pool(path.as_ref(), 2).await?;
+        open::check(&pool, path.as_ref()).await?;
+        Ok(Self { writable: None, pool })
+    }
+
+    /// Finishes what was begun and lets go of the file. Dropping the store does the same, a moment later.
+    pub async fn close(&self) {
+        if self.writable.is_some() {
+            // Closed already, or by the end of the runtime: both leave nothing to do.
+            drop(self.ask(Work::Close).await);
+        }
+        self.pool.close().await;
+    }
+
+    /// Bounds the size of the file to `pages` of 4 KiB until it is closed. Beyond that commits end with
+    /// [`Kind::Unavailable`]; a later, higher bound lets them go on.
+    ///
+    /// # Errors
+    /// When the store is closed or was opened for reading.
+    pub async fn limit_pages(&self, pages: u32) -> Result<()> {
+        self.done(Work::LimitPages(pages)).await
+    }
+
+    pub(crate) async fn ask(&self, work: Work) -> Result<Outcome> {
+        let operation = work.operation();
+        let Some(writable) = &self.writable else {
+            return Err(PortError::new(
+                Kind::Rejected,
+                operation,
+                "the database was opened for reading only",
+            ));
+        };
+        let (answer, waiting) = oneshot::channel();
+        writable.writer.send(Op { work, answer }).await.map_err(|_| {
+            PortError::new(Kind::Unavailable, operation, "nothing was written: the store is closed")
+        })?;
+        waiting.await.map_err(|_| {
+            let message = "the store was closed before it answered: the write may or may not have happened";
+            PortError::new(Kind::OutcomeUnknown, operation, message)
+        })
+    }
+
+    pub(crate) async fn done(&self, work: Work) -> Result<()> {
+        match self.ask(work).await? {
+            Outcome::Done | Outcome::News(_) => Ok(()),
+            Outcome::Failed(error) | Outcome::Refused(CommitError::Port(error)) => Err(error),
+            Outcome::Refused(refusal) => {
+                Err(PortError::new(Kind::Conflict, "store.write", refusal.to_string()))
+            }
+        }
+    }
+
+    /// What memory says; `None` when there is none.
+    pub(crate) fn recall<T>(&self, look: impl FnOnce(&mut Rows) -> T) -> Option<T> {
+        self.writable.as_ref().map(|writable| look(&mut writable.memory.rows()))
+    }
+
+    pub(crate) fn fill(&self, fill: impl FnOnce(&mut Rows)) {
+        if let Some(writable) = &self.writable {
+            fill(&mut writable.memory.rows());
+        }
+    }
+
+    async fn one<T>(
+        &self,
+        operation: &'static str,
+        table: &'static str,
+        sql: impl Into<String>,
+        keys: &[&str],
+        read: impl Fn(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut query = sqlx::query(AssertSqlSafe(sql.into()));
+        for key in keys {
+            query = query.bind((*key).to_owned());
+        }
+        let row = query.fetch_optional(&self.pool).await.map_err(failed_read(operation))?;
+        row.as_ref().map(|row| read(&Row::new(row, operation, table))).transpose()
+    }
+
+    async fn shared_booking(&self, id: &BookingId) -> Result<Option<Arc<Stored<Booking>>>> {
+        let moment = match self.recall(|rows| rows.bookings.get(id)) {
+            Some(Ok(stored)) => return Ok(Some(stored)),
+            Some(Err(moment)) => Some(moment),
+            None => None,
+        };
+        let sql = "SELECT id, version, state FROM bookings WHERE id = ?1";
+        let text = id.to_string();
+        let found =
+            self.one("store.booking", "bookings", sql, &[&text], |row| row.stored(1)).await?.map(Arc::new);
+        if let (Some(stored), Some(moment)) = (&found, moment) {
+            self.fill(|rows| rows.bookings.fill(*id, Arc::clone(stored), moment));
+        }
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn vehicle(&self, id: &VehicleId) -> Result<Option<Stored<Vehicle>>> {
+        let moment = match self.recall(|rows| rows.vehicles.get(id)) {
+            Some(Ok(stored)) => return Ok(Some((*stored).clone())),
+            Some(Err(moment)) => Some(moment),
+            None => None,
+        };
+        let sql = "SELECT id, version, state FROM vehicles WHERE id = ?1";
+        let found: Option<Stored<Vehicle>> =
+            self.one("store.vehicle", "vehicles", sql, &[id.as_str()], |row| row.stored(1)).await?;
+        if let (Some(stored), Some(moment)) = (&found, moment) {
+            self.fill(|rows| rows.vehicles.fill(id.clone(), Arc::new(stored.clone()), moment));
+        }
+        Ok(found)
+    }
+
+    async fn booking(&self, id: &BookingId) -> Result<Option<Stored<Booking>>> {
+        Ok(self.shared_booking(id).await?.map(|stored| (*stored).clone()))
+    }
+
+    async fn booking_of(&self, user: &UserId, id: &BookingId) -> Result<Option<Stored<Booking>>> {
+        let found = self.shared_booking(id).await?.filter(|stored| stored.state.user_id == *user);
+        Ok(found.map(|stored| (*stored).clone()))
+    }
+
+    async fn commit(&self, commit: Commit) -> std::result::Result<(), CommitError> {
+        if commit.is_empty() {
+            return Ok(());
+        }
+        let prepared = Box::new(Prepared::new(commit)?);
+        match self.ask(Work::Commit(prepared)).await? {
+            Outcome::Done | Outcome::News(_) => Ok(()),
+            Outcome::Refused(error) => Err(error),
+            Outcome::Failed(error) => Err(error.into()),
+        }
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>> {
+        const OPERATION: &str = "store.due";
+        let known = self.recall(|rows| {
+            let deadlines = rows.deadlines.as_ref()?;
+            let due = deadlines.iter().take_while(|(deadline, _)| *deadline <= now).take(limit);
+            Some(due.map(|(deadline, key)| Due { key: key.clone(), deadline: *deadline }).collect())
+        });
+        if let Some(Some(due)) = known {
+            return Ok(due);
+        }
+        let sql = "SELECT id, 'booking' AS kind, deadline FROM bookings WHERE deadline <= ?1
+                   UNION ALL SELECT id, 'vehicle', deadline FROM vehicles WHERE deadline <= ?1
+                   ORDER BY deadline, kind, id LIMIT ?2";
+        let query = sqlx::query(sql).bind(now.as_micros()).bind(at_most(limit));
+        let found = query.fetch_all(&self.pool).await.map_err(failed_read(OPERATION))?;
+        let read = |row: &SqliteRow| {
+            let row = Row::new(row, OPERATION, "bookings or vehicles");
+            Ok(Due { key: row.key(1, 0)?, deadline: row.time(2)? })
+        };
+        found.iter().map(read).collect()
+    }
+
+    async fn next_deadline(&self) -> Result<Option<Timestamp>> {
+        let known = self.recall(|rows| {
+            rows.deadlines.as_ref().map(|deadlines| deadlines.iter().next().map(|(deadline, _)| *deadline))
+        });
+        if let Some(Some(deadline)) = known {
+            return Ok(deadline);
+        }
+        let sql = "SELECT min(deadline) FROM (
+                   SELECT min(deadline) AS deadline FROM bookings WHERE deadline IS NOT NULL
+                   UNION ALL SELECT min(deadline) FROM vehicles WHERE deadline IS NOT NULL)";
+        let query = sqlx::query_scalar::<_, Option<i64>>(sql);
+        let found = query.fetch_one(&self.pool).await.map_err(failed_read("store.next_deadline"))?;
+        Ok(found.map(Timestamp::from_micros))
+    }
+
+    async fn silent_vehicles(&self, before: Timestamp, limit: usize) -> Result<Vec<VehicleId>> {
+        const OPERATION: &str = "store.silent_vehicles";
+        let sql = "SELECT vehicle_id, last_reported FROM telemetry WHERE watched = 1 AND last_reported IS NULL
+                   UNION ALL SELECT vehicle_id, last_reported FROM telemetry WHERE watched = 1 AND last_reported < ?1
+                   ORDER BY last_reported, vehicle_id LIMIT ?2";
+        let query = sqlx::query(sql).bind(before.as_micros()).bind(at_most(limit));
+        let found = query.fetch_all(&self.pool).await.map_err(failed_read(OPERATION))?;
+        found.iter().map(|row| Row::new(row, OPERATION, "telemetry").parse(0)).collect()
+    }
+
+    async fn bookings_of(&self, user: &UserId, filter: &BookingFilter) -> Result<Page<Stored<Booking>>> {
+        const OPERATION: &str = "store.bookings_of";
+        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let sql = "SELECT id, version, state FROM bookings
+                   WHERE user_id = ?1 AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR (created_at, id) <
+                   (SELECT created_at, id FROM bookings WHERE id = ?3 AND user_id = ?1))
+                   ORDER BY created_at DESC, id DESC LIMIT ?4";
+        let found = sqlx::query(sql)
+            .bind(user.as_str())
+            .bind(filter.status.map(|status| status.as_str()))
+            .bind(filter.before.map(|id| id.to_string()))
+            .bind(at_most(limit.saturating_add(1)))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed_read(OPERATION))?;
+        let items: Result<Vec<_>> =
+            found.iter().take(limit).map(|row| Row::new(row, OPERATION, "bookings").stored(1)).collect();
+        Ok(Page { items: items?, more: found.len() > limit })
+    }
+
+    async fn vehicles(&self, after: Option<&VehicleId>, limit: usize) -> Result<Vec<VehicleRecord>> {
+        const OPERATION: &str = "store.vehicles";
+        let sql = format!(
+            "SELECT v.id, v.version, v.state, {} FROM vehicles v LEFT JOIN telemetry t ON t.vehicle_id = v.id
+             WHERE v.id > ?1 ORDER BY v.id LIMIT ?2",
+            rows::TELEMETRY
+        );
+        let query =
+            sqlx::query(AssertSqlSafe(sql)).bind(after.map_or("", VehicleId::as_str)).bind(at_most(limit));
+        let found = query.fetch_all(&self.pool).await.map_err(failed_read(OPERATION))?;
+        let read = |row: &SqliteRow| {
+            let row = Row::new(row, OPERATION, "vehicles");
+            let telemetry = rows::telemetry(&row, row.parse(0)?, 3)?;
+            Ok(VehicleRecord { vehicle: row.stored(1)?, telemetry })
+        };
+        found.iter().map(read).collect()
+    }
+
+    async fn telemetry(&self, id: &VehicleId) -> Result<Option<Telemetry>> {
+        let moment = match self.recall(|rows| rows.telemetry.get(id)) {
+            Some(Ok(telemetry)) => return Ok(telemetry),
+            Some(Err(moment)) => Some(moment),
+            None => None,
+        };
+        let sql =
+            format!("SELECT t.vehicle_id, {} FROM telemetry t WHERE t.vehicle_id = ?1", rows::TELEMETRY);
+        let read = |row: &Row<'_>| rows::telemetry(row, id.clone(), 1);
+        let found = self.one("store.telemetry", "telemetry", sql, &[id.as_str()], read).await?.flatten();
+        if let Some(moment) = moment {
+            self.fill(|rows| rows.telemetry.fill(id.clone(), found.clone(), moment));
+        }
+        Ok(found)
+    }
+
+    async fn record_telemetry(&self, reports: &[Telemetry]) -> Result<()> {
+        if reports.is_empty() {
+            return Ok(());
+        }
+        self.done(Work::Telemetry(reports.to_vec())).await
+    }
+
+    async fn idempotency(&self, id: &IdempotencyId) -> Result<Option<IdempotencyRecord>> {
+        let moment = match self.recall(|rows| rows.idempotency.get(id)) {
+            Some(Ok(record)) => return Ok(record.map(|record| (*record).clone())),
+            Some(Err(moment)) => Some(moment),
+            None => None,
+        };
+        let sql =
+            format!("SELECT {} FROM idempotency i WHERE i.user_id = ?1 AND i.key = ?2", rows::IDEMPOTENCY);
+        let keys = [id.user_id.as_str(), id.key.as_str()];
+        let found = self.one("store.idempotency", "idempotency", sql, &keys, rows::idempotency).await?;
+        if let Some(moment) = moment {
+            let record = found.clone().map(Arc::new);
+            self.fill(|rows| rows.idempotency.fill(id.clone(), record, moment));
+        }
+        Ok(found)
+    }
+
+    async fn profile(&self, user: &UserId) -> Result<Option<Profile>> {
+        let moment = match self.recall(|rows| rows.profiles.get(user)) {
+            Some(Ok(profile)) => return Ok(profile.map(|profile| (*profile).clone())),
+            Some(Err(moment)) => Some(moment),
+            None => None,
+        };
+        let sql = "SELECT user_id, profile FROM profiles WHERE user_id = ?1";
+        let read = |row: &Row<'_>| row.json::<Profile>(1);
+        let found = self.one("store.profile", "profiles", sql, &[user.as_str()], read).await?;
+        if let Some(moment) = moment {
+            let profile = found.clone().map(Arc::new);
+            self.fill(|rows| rows.profiles.fill(user.clone(), profile, moment));
+        }
+        Ok(found)
+    }
+
+    async fn put_profile(&self, profile: &Profile) -> Result<()> {
+        let json = serde_json::to_string(profile).map_err(|_| {
+            PortError::new(Kind::Rejected, "store.put_profile", "the profile can't be written as JSON")
+        })?;
+        self.done(Work::Profile { profile: profile.clone(), json }).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        if let Some(writable) = &self.writable
+            && writable.writer.is_closed()
+        {
+            return Err(PortError::new(Kind::Unavailable, "store.ping", "the store is closed"));
+        }
+        let query = sqlx::query("SELECT 1 FROM sqlite_schema LIMIT 1");
+        query.execute(&self.pool).await.map(drop).map_err(failed_read("store.ping"))
+    }
+}
+
+/// A limit as SQLite takes it.
+pub(crate) fn at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,403 @@
+//! The one task that writes.
+//!
+//! Callers send operations and wait; the task takes all that are waiting and carries them out in one transaction.
+//! While the disk syncs one batch, the next one gathers: the more callers, the larger the batch, and nobody ever waits
+//! for a clock. An operation is answered after the COMMIT, and memory learns of it in between.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::sync::Arc;
+
+use rideplane_core::time::Timestamp;
+use rideplane_ports::{AggregateKey, CommitError, Kind, PortError, Profile, Telemetry};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::batch::{Known, LoadError};
+use crate::bulk::Texts;
+use crate::cache::{Deadlines, Memory};
+use crate::config::SqliteConfig;
+use crate::open;
+use crate::prepared::Prepared;
+use crate::rows::{Result, Row, SQLITE_BUSY, SQLITE_CONSTRAINT, SQLITE_FULL, failed_read, primary_code};
+
+/// What is asked of the writer.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Commit(Box<Prepared>),
+    Telemetry(Vec<Telemetry>),
+    Profile {
+        profile: Profile,
+        json: String,
+    },
+    /// `events`: a JSON array of `[aggregate_type, aggregate_id, aggregate_version]`.
+    Published {
+        events: String,
+        at: Timestamp,
+    },
+    Handled {
+        consumer: String,
+        event_id: String,
+        at: Timestamp,
+    },
+    LimitPages(u32),
+    Close,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done,
+    /// Whether it was news that the event was handled.
+    News(bool),
+    Refused(CommitError),
+    Failed(PortError),
+}
+
+/// Work and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Op {
+    pub(crate) work: Work,
+    pub(crate) answer: oneshot::Sender<Outcome>,
+}
+
+/// Why a batch failed as a whole.
+#[derive(Debug)]
+enum Failure {
+    /// Nothing was done.
+    Nothing(sqlx::Error),
+    /// A row stands in the way of one of them; nothing was done.
+    Row(String),
+    /// The COMMIT failed in a way that says nothing.
+    Unknown(sqlx::Error),
+}
+
+/// The writer's belongings.
+pub(crate) struct Writer {
+    config: SqliteConfig,
+    memory: Arc<Memory>,
+    /// `None` after a failure that may have broken it.
+    connection: Option<SqliteConnection>,
+    texts: Texts,
+    /// Until the connection is closed.
+    lock: File,
+}
+
+impl Work {
+    pub(crate) const fn operation(&self) -> &'static str {
+        match self {
+            Self::Commit(_) => "store.commit",
+            Self::Telemetry(_) => "store.record_telemetry",
+            Self::Profile { .. } => "store.put_profile",
+            Self::Published { .. } => "outbox.mark_published",
+            Self::Handled { .. } => "inbox.mark_handled",
+            Self::LimitPages(_) => "store.limit_pages",
+            Self::Close => "store.close",
+        }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Sql(error) => error.into(),
+            LoadError::Row(error) => Self::Row(error.to_string()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        match primary_code(&error) {
+            Some(SQLITE_CONSTRAINT) => Self::Row(error.to_string()),
+            Some(_) | None => Self::Nothing(error),
+        }
+    }
+}
+
+impl Failure {
+    fn of(&self, operation: &'static str) -> PortError {
+        match self {
+            Self::Nothing(error) if primary_code(error) == Some(SQLITE_FULL) => PortError::new(
+                Kind::Unavailable,
+                operation,
+                format!("nothing was written, there is no room for the database: free disk space ({error})"),
+            ),
+            Self::Nothing(error) => {
+                PortError::new(Kind::Unavailable, operation, format!("nothing was written: {error}"))
+            }
+            Self::Row(message) => PortError::new(
+                Kind::Corrupt,
+                operation,
+                format!("nothing was written, the database holds a row that can't be there: {message}"),
+            ),
+            Self::Unknown(error) => PortError::new(
+                Kind::OutcomeUnknown,
+                operation,
+                format!("the write may or may not have happened: {error}"),
+            ),
+        }
+    }
+}
+
+impl Writer {
+    pub(crate) async fn open(config: SqliteConfig, memory: Arc<Memory>) -> Result<Self> {
+        let lock = open::lock(&config.path).await?;
+        let mut writer = Self { config, memory, connection: None, texts: Texts::default(), lock };
+        writer.ready().await?;
+        Ok(writer)
+    }
+
+    /// Works until everybody who could ask has gone.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Op>) {
+        let mut ops = Vec::new();
+        let mut closing = None;
+        while closing.is_none() && inbox.recv_many(&mut ops, self.config.max_batch.max(1)).await > 0 {
+            let mut batch = Vec::with_capacity(ops.len());
+            for op in ops.drain(..) {
+                match op.work {
+                    Work::Close => closing = Some(op.answer),
+                    Work::LimitPages(pages) => {
+                        let outcome = self.limit(pages).await;
+                        drop(op.answer.send(outcome));
+                    }
+                    work => batch.push(Op { work, answer: op.answer }),
+                }
+            }
+            self.carry_out(batch).await;
+        }
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the database did not close cleanly; nothing is lost");
+        }
+        drop(self.lock);
+        if let Some(answer) = closing {
+            drop(answer.send(Outcome::Done));
+        }
+    }
+
+    async fn carry_out(&mut self, batch: Vec<Op>) {
+        if batch.is_empty() {
+            return;
+        }
+        let works: Vec<&Work> = batch.iter().map(|op| &op.work).collect();
+        let outcomes = match self.attempt(&works).await {
+            Ok(outcomes) => outcomes,
+            // One of them met a row that can't be there. It must not take the others with it.
+            Err(Failure::Row(_)) if works.len() > 1 => {
+                let mut outcomes = Vec::with_capacity(works.len());
+                for work in &works {
+                    outcomes.push(match self.attempt(&[*work]).await {
+                        Ok(mut outcome) => outcome.pop().unwrap_or(Outcome::Done),
+                        Err(failure) => Outcome::Failed(failure.of(work.operation())),
+                    });
+                }
+                outcomes
+            }
+            Err(failure) => {
+                tracing::error!(?failure, operations = works.len(), "a batch was not written");
+                works.iter().map(|work| Outcome::Failed(failure.of(work.operation()))).collect()
+            }
+        };
+        for (op, outcome) in batch.into_iter().zip(outcomes) {
+            // Who no longer waits does not need the answer; the work is done all the same.
+            drop(op.answer.send(outcome));
+        }
+    }
+
+    /// Carries all of it out in one transaction, or nothing.
+    async fn attempt(&mut self, works: &[&Work]) -> std::result::Result<Vec<Outcome>, Failure> {
+        let result = self.transact(works).await;
+        let Err(failure) = &result else {
+            return result;
+        };
+        if let Some(connection) = &mut self.connection {
+            // SQLite may have rolled back already; then this says so, and that is fine.
+            drop(sqlx::query("ROLLBACK").execute(connection).await);
+        }
+        match failure {
+            Failure::Row(_) => {}
+            Failure::Nothing(error) if primary_code(error) == Some(SQLITE_FULL) => {}
+            Failure::Nothing(_) => self.connection = None,
+            Failure::Unknown(_) => {
+                self.connection = None;
+                self.memory.rows().clear();
+            }
+        }
+        result
+    }
+
+    async fn transact(&mut self, works: &[&Work]) -> std::result::Result<Vec<Outcome>, Failure> {
+        let memory = Arc::clone(&self.memory);
+        let (connection, texts) = self
+            .ready()
+            .await
+            .map_err(|error| Failure::Nothing(sqlx::Error::Io(std::io::Error::other(error.to_string()))))?;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+        let commits: Vec<&Prepared> = works.iter().filter_map(|work| work.commit()).collect();
+        let mut known = Known::load(&commits, &memory, connection).await?;
+        let mut outcomes: Vec<Outcome> = works
+            .iter()
+            .map(|work| match work.commit().map(|commit| known.judge(commit)) {
+                Some(Err(error)) => Outcome::Refused(error),
+                Some(Ok(())) | None => Outcome::Done,
+            })
+            .collect();
+        let accepted: Vec<&Work> = works
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| matches!(outcome, Outcome::Done))
+            .map(|(work, _)| *work)
+            .collect();
+        if accepted.is_empty() {
+            sqlx::query("ROLLBACK").execute(&mut *connection).await?;
+            return Ok(outcomes);
+        }
+        let mut news = write(connection, texts, &accepted).await?;
+        sqlx::query("COMMIT").execute(&mut *connection).await.map_err(|error| {
+            match primary_code(&error) {
+                Some(SQLITE_FULL | SQLITE_BUSY) => Failure::Nothing(error),
+                Some(_) | None => Failure::Unknown(error),
+            }
+        })?;
+        remember(&memory, &accepted);
+        for (work, outcome) in works.iter().zip(&mut outcomes) {
+            if let Work::Handled { consumer, event_id, .. } = work {
+                *outcome = Outcome::News(news.remove(&(consumer.clone(), event_id.clone())));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// The connection, made anew after a failure, with memory's deadlines in step with the file.
+    async fn ready(&mut self) -> Result<(&mut SqliteConnection, &mut Texts)> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => open::connect(&self.config).await?,
+        };
+        let connection = self.connection.insert(connection);
+        if self.memory.rows().deadlines.is_none() {
+            let deadlines = load_deadlines(connection).await?;
+            self.memory.rows().deadlines = Some(deadlines);
+        }
+        Ok((connection, &mut self.texts))
+    }
+
+    async fn limit(&mut self, pages: u32) -> Outcome {
+        let connection = match self.ready().await {
+            Ok((connection, _)) => connection,
+            Err(error) => return Outcome::Failed(error),
+        };
+        let sql = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        match sqlx::query(sql).execute(connection).await {
+            Ok(_) => Outcome::Done,
+            Err(error) => Outcome::Failed(failed_read("store.limit_pages")(error)),
+        }
+    }
+}
+
+impl Work {
+    fn commit(&self) -> Option<&Prepared> {
+        match self {
+            Self::Commit(commit) => Some(commit),
+            Self::Telemetry(_)
+            | Self::Profile { .. }
+            | Self::Published { .. }
+            | Self::Handled { .. }
+            | Self::LimitPages(_)
+            | Self::Close => None,
+        }
+    }
+}
+
+/// Writes everything; returns which events are handled for the first time.
+async fn write(
+    connection: &mut SqliteConnection,
+    texts: &mut Texts,
+    works: &[&Work],
+) -> std::result::Result<HashSet<(String, String)>, Failure> {
+    let mut commits = Vec::new();
+    let mut reports = Vec::new();
+    let mut profiles = Vec::new();
+    let mut handled = Vec::new();
+    for work in works {
+        match work {
+            Work::Commit(commit) => commits.push(&**commit),
+            Work::Telemetry(some) => reports.extend(some),
+            Work::Profile { profile, json } => profiles.push((profile.user_id.as_str(), json.as_str())),
+            Work::Handled { consumer, event_id, at } => handled.push((consumer, event_id, at.as_micros())),
+            Work::Published { events, at } => {
+                // The plus keeps SQLite from walking the whole backlog.
+                let sql = "UPDATE events SET published_at = ?1 WHERE +published_at IS NULL AND seq IN (
+                           SELECT e.seq FROM json_each(?2) x CROSS JOIN events e
+                           ON e.aggregate_type = x.value ->> 0 AND e.aggregate_id = x.value ->> 1
+                           AND e.aggregate_version = x.value ->> 2)";
+                let query = sqlx::query(sql).bind(at.as_micros()).bind(events.as_str());
+                query.execute(&mut *connection).await?;
+            }
+            Work::LimitPages(_) | Work::Close => {}
+        }
+    }
+    texts.commits(connection, &commits).await?;
+    texts.telemetry(connection, &reports).await?;
+    texts.profiles(connection, &profiles).await?;
+    if handled.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = "INSERT INTO inbox (consumer, event_id, at)
+               SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+               ON CONFLICT DO NOTHING RETURNING consumer, event_id";
+    let json = serde_json::to_string(&handled).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let rows = sqlx::query(sql).bind(json).fetch_all(&mut *connection).await?;
+    let news = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<sqlx::Result<_>>()?;
+    Ok(news)
+}
+
+/// Takes what is durable now into memory.
+fn remember(memory: &Memory, works: &[&Work]) {
+    let mut rows = memory.rows();
+    for work in works {
+        match work {
+            Work::Commit(commit) => {
+                for change in &commit.vehicles {
+                    let id = change.stored.state.id.clone();
+                    if let Some(deadlines) = &mut rows.deadlines {
+                        deadlines.set(AggregateKey::Vehicle(id.clone()), change.deadline);
+                    }
+                    rows.vehicles.put(id, Arc::clone(&change.stored));
+                }
+                for change in &commit.bookings {
+                    let id = change.stored.state.id;
+                    if let Some(deadlines) = &mut rows.deadlines {
+                        deadlines.set(AggregateKey::Booking(id), change.deadline);
+                    }
+                    rows.bookings.put(id, Arc::clone(&change.stored));
+                }
+                if let Some(write) = &commit.idempotency {
+                    rows.idempotency.put(write.id.clone(), Some(Arc::new(write.record.clone())));
+                }
+            }
+            Work::Telemetry(reports) => reports.iter().for_each(|report| rows.report(report)),
+            Work::Profile { profile, .. } => {
+                rows.profiles.put(profile.user_id.clone(), Some(Arc::new(profile.clone())));
+            }
+            Work::Handled { consumer, event_id, .. } => {
+                rows.handled.put((consumer.clone(), event_id.clone()), true);
+            }
+            Work::Published { .. } | Work::LimitPages(_) | Work::Close => {}
+        }
+    }
+}
+
+async fn load_deadlines(connection: &mut SqliteConnection) -> Result<Deadlines> {
+    const OPERATION: &str = "store.open";
+    let sql = "SELECT id, 'booking', deadline FROM bookings WHERE deadline IS NOT NULL
+               UNION ALL SELECT id, 'vehicle', deadline FROM vehicles WHERE deadline IS NOT NULL";
+    let mut deadlines = Deadlines::default();
+    for row in sqlx::query(sql).fetch_all(connection).await.map_err(failed_read(OPERATION))? {
+        let row = Row::new(&row, OPERATION, "bookings or vehicles");
+        deadlines.set(row.key(1, 0)?, Some(row.time(2)?));
+    }
+    Ok(deadlines)
+}
