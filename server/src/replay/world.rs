@@ -18,7 +18,7 @@ use rideplane_memory::{
     Agents, IndexAvailability, LocalSigner, LogNotifier, MemoryBus, MemoryStore, NoSurge, TestGateway,
 };
 use rideplane_ports::{AuditSource, Clock, EventPublisher, EventSource, FromVehicle, Inbox, Outbox, PortError, Store};
-use rideplane_sqlite::SqliteStore;
+use rideplane_sqlite::{SqliteConfig, SqliteStore};
 use sha2::{Digest as _, Sha256};
 
 use super::driver::gateway::Bank;
@@ -47,6 +47,9 @@ impl StoreKind {
         }
     }
 }
+
+/// The notifier reads along, so the bus keeps next to nothing.
+const RETENTION: usize = 0;
 
 /// A store by all its sides.
 struct Sides {
@@ -86,7 +89,7 @@ impl World {
         let agents = Agents::new(secret(seed, "fleet"), trusted, shared.clone()).manual().without_riding();
         let agents = Arc::new(agents);
         let bank = Arc::new(Bank::new(TestGateway::in_memory(shared.clone(), secret(seed, "gateway"))));
-        let bus = Arc::new(MemoryBus::new());
+        let bus = Arc::new(MemoryBus::new(RETENTION));
         let ports = Ports {
             store: sides.store,
             outbox: sides.outbox,
@@ -95,7 +98,7 @@ impl World {
             gateway: bank.clone(),
             link: agents.clone(),
             notifier: Arc::new(LogNotifier),
-            signer: Arc::new(LocalSigner::new(key.id().clone(), key.signing().to_bytes())),
+            signer: Arc::new(LocalSigner::new(key.id().clone(), &key.signing().to_bytes())),
             demand: Arc::new(NoSurge),
             clock: shared,
             ids: Arc::new(VirtualIds::default()),
@@ -170,7 +173,7 @@ async fn open(kind: StoreKind, data: Option<&Path>) -> anyhow::Result<(Sides, Op
                 "{} exists: a replay begins with an empty store, so name another folder or remove it",
                 file.display()
             );
-            Ok((sides(Arc::new(SqliteStore::open(&file).await?)), temporary))
+            Ok((sides(Arc::new(SqliteStore::open(SqliteConfig::new(&file)).await?)), temporary))
         }
     }
 }

@@ -7,6 +7,7 @@ use rideplane_core::charge::Charge;
 use rideplane_core::geo::Point;
 use rideplane_core::ids::VehicleId;
 use rideplane_core::time::Timestamp;
+use rideplane_ports::{FromVehicle, Telemetry};
 use tokio::task::JoinSet;
 
 use super::Env;
@@ -63,6 +64,15 @@ pub(super) async fn place(
                 current_range_meters: Some((f64::from(kind.max_range_m) * charge.as_fraction()) as u32),
             };
             env.world.app.put_vehicle(&id, &put).await?;
+            // A vehicle is offered once it has been heard of.
+            let first = Telemetry {
+                vehicle_id: id,
+                position: Some(position),
+                charge: Some(charge),
+                range_m: put.current_range_meters,
+                last_reported: at,
+            };
+            env.world.app.vehicle_said(&FromVehicle::Telemetry(first)).await?;
             anyhow::Ok(())
         };
         all.spawn(Scope::new(at, dice).run(register));

@@ -6,7 +6,7 @@ use rideplane_app::view::BookingView;
 use rideplane_app::{AppError, EndTrip, Sent};
 use rideplane_core::Machine as _;
 use rideplane_core::booking::{Booking, Status};
-use rideplane_core::ids::{BookingId, PaymentIntentId, PaymentMethodId, UserId, VehicleId};
+use rideplane_core::ids::{BookingId, CommandId, PaymentIntentId, PaymentMethodId, UserId, VehicleId};
 use rideplane_core::payment::PaymentStatus;
 use rideplane_core::time::{Span, Timestamp};
 use rideplane_ports::{FromVehicle, Kind, Telemetry};
@@ -69,6 +69,7 @@ pub(super) struct Journey {
     card_changed: bool,
     arrived: bool,
     intent: Option<PaymentIntentId>,
+    unanswered: Option<CommandId>,
 }
 
 impl Journey {
@@ -97,6 +98,7 @@ impl Journey {
             card_changed: false,
             arrived: false,
             intent: None,
+            unanswered: None,
         }
     }
 
@@ -301,8 +303,13 @@ impl Journey {
                 self.ride();
             }
             Ok(None) => {
-                notes.add(Note::Count(Counter::UnlockFailed));
-                self.unlock_again(Span::from_seconds(12));
+                // The same command goes out again while it may still be answered: that is no other unlock.
+                if self.unanswered.replace(command.command_id) != Some(command.command_id) {
+                    notes.add(Note::Count(Counter::UnlockFailed));
+                }
+                // First at once, then with patience.
+                let wait = if self.tries <= 2 { 12 } else { 120 };
+                self.unlock_again(Span::from_seconds(wait));
             }
             Err(AppError::UnlockFailed(_)) => {
                 notes.took(Phase::Unlock, started);

@@ -3,12 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::replay::report::{Counter, JourneyEnd, Phase, Recorder};
-use crate::replay::trips::Trip;
 
 /// One thing to be recorded.
 #[derive(Debug)]
 pub(super) enum Note {
-    Unmet(Box<Trip>),
     Count(Counter),
     Fault(&'static str),
     Took(Phase, Duration),
@@ -33,7 +31,6 @@ impl Notes {
     pub(super) fn record(self, recorder: &mut Recorder) {
         for note in self.0 {
             match note {
-                Note::Unmet(trip) => recorder.no_vehicle_nearby(&trip),
                 Note::Count(counter) => recorder.count(counter),
                 Note::Fault(kind) => recorder.fault(kind),
                 Note::Took(phase, took) => recorder.latency(phase, took),

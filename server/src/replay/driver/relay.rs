@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::{FutureExt as _, StreamExt as _, stream};
-use rideplane_app::NOTIFIER;
+use futures_util::FutureExt as _;
+use rideplane_app::{AppError, NOTIFIER};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::Env;
 
@@ -88,15 +88,25 @@ async fn notify(env: &Env) -> anyhow::Result<()> {
                 Some(Err(error)) => return Err(error.into()),
             }
         }
-        let Some(last) = deliveries.last() else { return Ok(()) };
-        let sent: Vec<_> = stream::iter(&deliveries)
-            .map(|delivery| env.world.app.notify(&delivery.envelope))
-            .buffer_unordered(PARALLEL)
-            .collect()
-            .await;
-        for result in sent {
-            result?;
+        let Some(last) = deliveries.last().cloned() else { return Ok(()) };
+        let mut messages = JoinSet::new();
+        for delivery in deliveries {
+            if messages.len() == PARALLEL {
+                sent(&mut messages).await?;
+            }
+            let app = env.world.app.clone();
+            messages.spawn(async move { app.notify(&delivery.envelope).await });
         }
-        source.acknowledge(NOTIFIER, last).await?;
+        while !messages.is_empty() {
+            sent(&mut messages).await?;
+        }
+        source.acknowledge(NOTIFIER, &last).await?;
     }
+}
+
+async fn sent(messages: &mut JoinSet<Result<usize, AppError>>) -> anyhow::Result<()> {
+    if let Some(done) = messages.join_next().await {
+        done??;
+    }
+    Ok(())
 }
