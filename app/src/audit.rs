@@ -6,7 +6,7 @@ use std::fmt;
 use rideplane_core::Machine;
 use rideplane_core::booking::{self, Booking, Status};
 use rideplane_core::fleet::{self, Rental, Vehicle};
-use rideplane_core::ids::{BookingId, Version, VehicleId};
+use rideplane_core::ids::{BookingId, VehicleId, Version};
 use rideplane_core::money::{Currency, Money};
 use rideplane_core::payment::PaymentStatus;
 use rideplane_core::time::{Span, Timestamp};
@@ -51,7 +51,8 @@ pub struct AuditReport {
 /// # Errors
 /// When the store can't be read.
 pub async fn audit(source: &dyn AuditSource, now: Timestamp, grace: Span) -> Result<AuditReport, PortError> {
-    let mut audit = Audit { now, grace, report: AuditReport::default(), live: BTreeMap::new(), held: BTreeMap::new() };
+    let mut audit =
+        Audit { now, grace, report: AuditReport::default(), live: BTreeMap::new(), held: BTreeMap::new() };
     let mut after: Option<AggregateKey> = None;
     loop {
         let page = source.aggregates(after.as_ref(), PAGE).await?;
@@ -105,7 +106,8 @@ impl Audit {
         for (n, event) in dump.events.iter().enumerate() {
             let expected = Version::NONE.after(n + 1);
             if event.version != expected {
-                let found = format!("event {} has version {}, expected {expected}", event.name, event.version);
+                let found =
+                    format!("event {} has version {}, expected {expected}", event.name, event.version);
                 return self.violation("outbox is gapless", &dump.key, found);
             }
         }
@@ -134,7 +136,8 @@ impl Audit {
             match serde_json::from_str::<E>(&event.data) {
                 Ok(data) => folded = S::evolve(folded, &data),
                 Err(error) => {
-                    let found = format!("event {} (version {}) is unreadable: {error}", event.name, event.version);
+                    let found =
+                        format!("event {} (version {}) is unreadable: {error}", event.name, event.version);
                     self.violation(RULE, &dump.key, found);
                     return Some(stored);
                 }
@@ -154,7 +157,8 @@ impl Audit {
         let ended = dump.events.last().map_or(self.now, |event| event.at);
         let overdue = ended.plus(self.grace) < self.now;
         if booking.status().is_terminal() && overdue && !booking.payment.open().is_zero() {
-            let found = format!("{} still held, payment {:?}", booking.payment.open(), booking.payment.status());
+            let found =
+                format!("{} still held, payment {:?}", booking.payment.open(), booking.payment.status());
             self.violation("no live hold on a dead booking", &dump.key, found);
         }
         if booking.trip.is_none() && !booking.payment.captured().is_zero() {
@@ -188,7 +192,11 @@ impl Audit {
             self.violation(RULE, &dump.key, found);
         }
         if refunded > captured {
-            self.violation("refunded <= captured", &dump.key, format!("{refunded} > {captured} (minor units)"));
+            self.violation(
+                "refunded <= captured",
+                &dump.key,
+                format!("{refunded} > {captured} (minor units)"),
+            );
         }
         for (account, name, amount) in accounts {
             let posted = posted(dump, account, amount.currency());

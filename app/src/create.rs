@@ -8,8 +8,8 @@ use rideplane_core::pricing::{Quote, Surge};
 use rideplane_core::time::{Span, Timestamp};
 use rideplane_core::{Context, Machine as _};
 use rideplane_ports::{
-    Commit, CommitError, IdempotencyId, IdempotencyKey, IdempotencyRecord, IdempotencyWrite, Kind, PortError, Quota,
-    Stored,
+    Commit, CommitError, IdempotencyId, IdempotencyKey, IdempotencyRecord, IdempotencyWrite, Kind, PortError,
+    Quota, Stored,
 };
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +93,8 @@ impl App {
             }
             IdempotencyRecord::InFlight { booking_id, .. } => {
                 let pair = self.load_pair(*booking_id).await?.ok_or_else(|| {
-                    let message = format!("an idempotency record names booking {booking_id}, which is not stored");
+                    let message =
+                        format!("an idempotency record names booking {booking_id}, which is not stored");
                     PortError::new(Kind::Corrupt, "store.idempotency", message)
                 })?;
                 self.finish(request, pair, record).await
@@ -133,7 +134,8 @@ impl App {
 
     async fn quote(&self, vehicle: &Vehicle, ride: Span, cx: &Context<'_>) -> Result<Quote, AppError> {
         let plan = self.settings.plans.get(&vehicle.spec.plan_id).ok_or_else(|| {
-            let message = format!("vehicle {} has plan {}, which is not configured", vehicle.id, vehicle.spec.plan_id);
+            let message =
+                format!("vehicle {} has plan {}, which is not configured", vehicle.id, vehicle.spec.plan_id);
             PortError::new(Kind::Rejected, "app.quote", message)
         })?;
         let surge = if plan.surge_pricing() {
@@ -252,7 +254,11 @@ impl App {
         commit.idempotency = Some(IdempotencyWrite {
             id: request.id.clone(),
             expected: None,
-            record: IdempotencyRecord::Done { request_hash: request.hash, status: problem.status, body: body.clone() },
+            record: IdempotencyRecord::Done {
+                request_hash: request.hash,
+                status: problem.status,
+                body: body.clone(),
+            },
         });
         self.ports.store.commit(commit).await?;
         Ok(Answer { status: problem.status, body, replayed: false, booking_id: None })
@@ -282,6 +288,8 @@ fn done(
 
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, AppError> {
     serde_json::to_vec(value).map_err(|error| {
-        PortError::new(Kind::Corrupt, "app.encode", "an answer can't be written as JSON").with_source(error).into()
+        PortError::new(Kind::Corrupt, "app.encode", "an answer can't be written as JSON")
+            .with_source(error)
+            .into()
     })
 }

@@ -59,7 +59,9 @@ pub enum AppError {
         retryable: bool,
     },
     /// The provider does not answer; the outcome is not known yet.
-    #[error("the payment provider has not answered yet; the outcome is open and is being looked up: repeat the call shortly")]
+    #[error(
+        "the payment provider has not answered yet; the outcome is open and is being looked up: repeat the call shortly"
+    )]
     PaymentProviderUnavailable,
     /// The vehicle can't be reached.
     #[error("{0}")]
@@ -162,7 +164,8 @@ impl AppError {
             Self::IdempotencyKeyReused => new("idempotency-key-reused", "Idempotency-Key reused", 422),
             Self::RequestInFlight => new("request-in-flight", "Request in flight", 409).retry_after(1),
             Self::VehicleUnavailable { alternatives, .. } => {
-                new("vehicle-unavailable", "Vehicle no longer available", 409).with("alternatives", alternatives)
+                new("vehicle-unavailable", "Vehicle no longer available", 409)
+                    .with("alternatives", alternatives)
             }
             Self::StartTimeOutOfRange(_) => new("start-time-out-of-range", "Start time out of range", 422),
             Self::RateLimited { retry_after_s, .. } => {
@@ -176,8 +179,12 @@ impl AppError {
                 new("payment-provider-unavailable", "Payment provider unavailable", 503).retry_after(1)
             }
             Self::VehicleOffline(_) => new("vehicle-offline", "Vehicle offline", 409).retry_after(30),
-            Self::UnlockFailed(_) => new("unlock-failed", "Unlock failed", 503).with("retryable", true).retry_after(1),
-            Self::LockFailed(_) => new("lock-failed", "Lock failed", 503).with("retryable", true).retry_after(1),
+            Self::UnlockFailed(_) => {
+                new("unlock-failed", "Unlock failed", 503).with("retryable", true).retry_after(1)
+            }
+            Self::LockFailed(_) => {
+                new("lock-failed", "Lock failed", 503).with("retryable", true).retry_after(1)
+            }
             Self::ParkingNotAllowed => new("parking-not-allowed", "Parking not allowed", 409),
             Self::Forbidden => new("forbidden", "Forbidden", 403),
             Self::Unavailable { retry_after_s, .. } => {

@@ -1,7 +1,7 @@
 //! Load, decide, commit: the loop under every use case that changes something.
 
-use rideplane_core::booking::journey::{self, Outcome};
 use rideplane_core::booking::Booking;
+use rideplane_core::booking::journey::{self, Outcome};
 use rideplane_core::fleet::Vehicle;
 use rideplane_core::ids::BookingId;
 use rideplane_core::money::Money;
@@ -9,8 +9,8 @@ use rideplane_core::payment::Payment;
 use rideplane_core::time::Timestamp;
 use rideplane_core::{Context, Machine as _};
 use rideplane_ports::{
-    AvailabilityUpdate, BookingChange, Commit, CommitError, IdempotencyWrite, Kind, LedgerAccount, LedgerEntry,
-    Listing, PortError, Quota, Stored, Telemetry, VehicleChange,
+    AvailabilityUpdate, BookingChange, Commit, CommitError, IdempotencyWrite, Kind, LedgerAccount,
+    LedgerEntry, Listing, PortError, Quota, Stored, Telemetry, VehicleChange, VehicleRecord,
 };
 
 use crate::{App, AppError};
@@ -87,9 +87,15 @@ impl App {
             return Ok(pair.clone());
         };
         let versions = (pair.vehicle.version, pair.booking.version);
-        self.commit(Some(&pair.booking.state), (vehicle, versions.0), Some((booking, versions.1)), outcome, extras)
-            .await
-            .map(|(vehicle, booking)| Pair { vehicle, booking: booking.unwrap_or_else(|| pair.booking.clone()) })
+        self.commit(
+            Some(&pair.booking.state),
+            (vehicle, versions.0),
+            Some((booking, versions.1)),
+            outcome,
+            extras,
+        )
+        .await
+        .map(|(vehicle, booking)| Pair { vehicle, booking: booking.unwrap_or_else(|| pair.booking.clone()) })
     }
 
     /// Commits new states of a vehicle and of a booking, with the events that made them, and tells search.
@@ -106,8 +112,8 @@ impl App {
         commit.quota = extras.quota;
         commit.idempotency = extras.idempotency;
         let vehicle = Stored { version: vehicle_version.after(outcome.vehicle.len()), state: vehicle };
-        let booking = booking
-            .map(|(state, version)| Stored { version: version.after(outcome.booking.len()), state });
+        let booking =
+            booking.map(|(state, version)| Stored { version: version.after(outcome.booking.len()), state });
         if !outcome.vehicle.is_empty() {
             let state = Some(vehicle.state.clone());
             commit.vehicles.push(VehicleChange {
@@ -129,32 +135,44 @@ impl App {
         }
         self.ports.store.commit(commit).await?;
         if !outcome.vehicle.is_empty() {
-            self.tell_search(&vehicle.state).await;
+            self.tell_search(&vehicle).await;
         }
         Ok((vehicle, booking))
     }
 
+    /// Shows search a vehicle as the store has it: what a host does with all of them when it starts.
+    pub async fn list_vehicle(&self, record: &VehicleRecord) {
+        self.show(&record.vehicle, record.telemetry.as_ref()).await;
+    }
+
     /// Search learns at once in this process. It is allowed to be behind, so its trouble never fails a commit: the claim
     /// is what decides, and telemetry lists the vehicle again.
-    pub(crate) async fn tell_search(&self, vehicle: &Vehicle) {
-        let update = if vehicle.is_listable(self.now()) {
-            match self.ports.store.telemetry(&vehicle.id).await {
-                Ok(Some(telemetry)) => listing(vehicle, &telemetry)
-                    .filter(|listing| self.may_start(listing))
-                    .map(AvailabilityUpdate::Free),
-                Ok(None) | Err(_) => None,
-            }
-        } else {
-            Some(AvailabilityUpdate::Taken(vehicle.id.clone()))
-        };
-        if let Some(update) = update {
-            drop(self.ports.availability.apply(&[update]).await);
+    pub(crate) async fn tell_search(&self, vehicle: &Stored<Vehicle>) {
+        let free = vehicle.state.is_listable(self.now());
+        let telemetry = if free { self.ports.store.telemetry(&vehicle.state.id).await } else { Ok(None) };
+        if let Ok(telemetry) = telemetry {
+            self.show(vehicle, telemetry.as_ref()).await;
         }
+    }
+
+    /// A vehicle is shown when it is free, it is known where it stands, and rides may start there.
+    pub(crate) async fn show(&self, vehicle: &Stored<Vehicle>, telemetry: Option<&Telemetry>) {
+        let Stored { state, version } = vehicle;
+        let free = telemetry.filter(|_| state.is_listable(self.now()));
+        let listing = free.and_then(|said| listing(state, said)).filter(|listing| {
+            let zones = &self.settings.zones;
+            zones.verdict(listing.position, &listing.vehicle_type, self.now()).ride_start_allowed
+        });
+        let update = match listing {
+            Some(listing) => AvailabilityUpdate::Free(listing, *version),
+            None => AvailabilityUpdate::Taken(state.id.clone(), *version),
+        };
+        drop(self.ports.availability.apply(&[update]).await);
     }
 }
 
 /// What search shows of a vehicle; nothing when nobody knows where it is.
-pub(crate) fn listing(vehicle: &Vehicle, telemetry: &Telemetry) -> Option<Listing> {
+fn listing(vehicle: &Vehicle, telemetry: &Telemetry) -> Option<Listing> {
     Some(Listing {
         vehicle_id: vehicle.id.clone(),
         vehicle_type: vehicle.spec.vehicle_type.clone(),

@@ -1,7 +1,7 @@
 //! From the bus to the riders.
 
-use rideplane_core::ids::BookingId;
 use rideplane_core::booking::Booking;
+use rideplane_core::ids::BookingId;
 use rideplane_ports::{AggregateKey, Channel, Envelope, Notification, NotificationKind, PortError, Profile};
 
 use crate::{App, AppError};
@@ -52,7 +52,11 @@ impl App {
                 vehicle_id: booking.vehicle_id.clone(),
                 kind: kind.clone(),
             };
-            self.ports.notifier.send(&notification).await.map_err(|error: PortError| AppError::from(error))?;
+            self.ports
+                .notifier
+                .send(&notification)
+                .await
+                .map_err(|error: PortError| AppError::from(error))?;
             sent += 1;
         }
         Ok(sent)
@@ -60,8 +64,14 @@ impl App {
 }
 
 fn speaks(name: &str) -> bool {
-    ["BookingConfirmed", "BookingCancelled", "BookingExpired", "BookingVehicleWentOffline", "PaymentCompleted"]
-        .contains(&name)
+    [
+        "BookingConfirmed",
+        "BookingCancelled",
+        "BookingExpired",
+        "BookingVehicleWentOffline",
+        "PaymentCompleted",
+    ]
+    .contains(&name)
 }
 
 /// What to say now. A message about a state that is over already is not sent.

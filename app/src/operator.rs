@@ -51,7 +51,11 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Invalid`] on an unknown plan, a position that is none, or a missing key.
-    pub async fn put_vehicle(&self, id: &VehicleId, put: &PutVehicle) -> Result<OperatorVehicleView, AppError> {
+    pub async fn put_vehicle(
+        &self,
+        id: &VehicleId,
+        put: &PutVehicle,
+    ) -> Result<OperatorVehicleView, AppError> {
         if self.settings.plans.get(&put.plan_id).is_none() {
             return Err(AppError::Invalid(format!("plan_id {} is not configured", put.plan_id)));
         }
@@ -59,7 +63,9 @@ impl App {
             (Some(lat), Some(lon)) => Some(point("lat", lat, lon)?),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => {
-                return Err(AppError::Invalid("lat and lon belong together: give both or neither".to_owned()));
+                return Err(AppError::Invalid(
+                    "lat and lon belong together: give both or neither".to_owned(),
+                ));
             }
         };
         let key = self.key(id, put).await?;
@@ -79,9 +85,13 @@ impl App {
             key,
         };
         let register = fleet::Command::Register { id: id.clone(), spec };
-        let vehicle = self.command_vehicle(id, &register).await?;
+        let mut vehicle = self.command_vehicle(id, &register).await?;
         self.ports.store.record_telemetry(&[telemetry]).await?;
-        self.tell_search(&vehicle.state).await;
+        // The operator who says where a vehicle stands has seen it: it counts as heard until it falls silent.
+        if position.is_some() {
+            vehicle = self.command_vehicle(id, &fleet::Command::CameOnline).await?;
+        }
+        self.tell_search(&vehicle).await;
         self.operator_vehicle(&vehicle).await
     }
 
@@ -124,7 +134,11 @@ impl App {
         Ok(BookingView::new(&pair.booking))
     }
 
-    async fn operate(&self, id: &VehicleId, command: &fleet::Command) -> Result<OperatorVehicleView, AppError> {
+    async fn operate(
+        &self,
+        id: &VehicleId,
+        command: &fleet::Command,
+    ) -> Result<OperatorVehicleView, AppError> {
         if self.ports.store.vehicle(id).await?.is_none() {
             return Err(AppError::NotFound);
         }
@@ -166,7 +180,10 @@ impl App {
                 return Ok(Stored { state: after, version });
             }
             let booking = holder.as_ref().and_then(|holder| {
-                let state = outcome.booking.iter().fold(Some(holder.state.clone()), rideplane_core::booking::Booking::evolve);
+                let state = outcome
+                    .booking
+                    .iter()
+                    .fold(Some(holder.state.clone()), rideplane_core::booking::Booking::evolve);
                 state.map(|state| (state, holder.version))
             });
             let committed = self.commit(held, (after, version), booking, &outcome, Extras::default()).await;

@@ -87,13 +87,18 @@ impl App {
         }
     }
 
-    async fn method(&self, user: &UserId, method: Option<PaymentMethodId>) -> Result<PaymentMethodId, AppError> {
+    async fn method(
+        &self,
+        user: &UserId,
+        method: Option<PaymentMethodId>,
+    ) -> Result<PaymentMethodId, AppError> {
         if let Some(method) = method {
             return Ok(method);
         }
         let profile = self.ports.store.profile(user).await?;
         profile.and_then(|profile| profile.default_payment_method_id).ok_or_else(|| {
-            let text = "payment_method_id is missing and the profile has no default_payment_method_id: name one";
+            let text =
+                "payment_method_id is missing and the profile has no default_payment_method_id: name one";
             AppError::Invalid(text.to_owned())
         })
     }
@@ -122,7 +127,9 @@ impl App {
                     reason: failure.reason.to_string(),
                     retryable: failure.retryable && booking.is_reclaimable(self.now()),
                 }),
-                None => Err(AppError::WrongState(format!("the booking is {}: it can't be paid", status.as_str()))),
+                None => {
+                    Err(AppError::WrongState(format!("the booking is {}: it can't be paid", status.as_str())))
+                }
             },
         }
     }

@@ -60,11 +60,18 @@ impl App {
             Some(_) => Err(AppError::Invalid(format!("{field} is not {hint}"))),
         };
         profile.email = text("email", profile.email, change.email, is_email, "an e-mail address")?;
-        profile.phone = text("phone", profile.phone, change.phone, is_phone, "a phone number such as +4969123456")?;
-        profile.push_token = text("push_token", profile.push_token, change.push_token, is_token, "a device token")?;
+        profile.phone =
+            text("phone", profile.phone, change.phone, is_phone, "a phone number such as +4969123456")?;
+        profile.push_token =
+            text("push_token", profile.push_token, change.push_token, is_token, "a device token")?;
         profile.locale = text("locale", profile.locale, change.locale, is_tag, "a BCP 47 tag such as de-DE")?;
-        profile.time_zone =
-            text("time_zone", profile.time_zone, change.time_zone, is_zone, "a time zone such as Europe/Berlin")?;
+        profile.time_zone = text(
+            "time_zone",
+            profile.time_zone,
+            change.time_zone,
+            is_zone,
+            "a time zone such as Europe/Berlin",
+        )?;
         profile.default_payment_method_id =
             change.default_payment_method_id.or(profile.default_payment_method_id);
         self.ports.store.put_profile(&profile).await?;
@@ -92,7 +99,8 @@ fn is_token(text: &str) -> bool {
 }
 
 fn is_tag(text: &str) -> bool {
-    text.len() <= 35 && text.split('-').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+    text.len() <= 35
+        && text.split('-').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 fn is_zone(text: &str) -> bool {

@@ -6,10 +6,10 @@ use rideplane_core::geo::Point;
 use rideplane_core::ids::{BookingId, CommandId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
 use rideplane_core::unlock::{AckClaims, AckResult, verify_ack};
-use rideplane_ports::{AvailabilityUpdate, FromVehicle, Kind, PortError, Stored, Telemetry};
+use rideplane_ports::{FromVehicle, Kind, PortError, Telemetry};
 use serde::{Deserialize, Serialize};
 
-use crate::execute::{Pair, listing};
+use crate::execute::Pair;
 use crate::search::point;
 use crate::view::BookingView;
 use crate::{App, AppError, CommandEnd, Ticket};
@@ -67,8 +67,9 @@ impl App {
         let booking_id = holder.ok_or(AppError::NotFound)?.booking_id;
         let booking = self.ports.store.booking_of(user, &booking_id).await?.ok_or(AppError::NotFound)?;
         let pair = Pair { vehicle, booking };
-        let pair =
-            self.execute(pair, |pair, cx| journey::unlock(&pair.vehicle.state, &pair.booking.state, cx)).await?;
+        let pair = self
+            .execute(pair, |pair, cx| journey::unlock(&pair.vehicle.state, &pair.booking.state, cx))
+            .await?;
         let told = self.send(&pair).await;
         told.map_err(|error| {
             AppError::UnlockFailed(format!("the vehicle could not be told to open ({error}): try again"))
@@ -84,7 +85,8 @@ impl App {
         user: &UserId,
         command: &RideCommand,
     ) -> Result<Option<BookingView>, AppError> {
-        let booking = self.ports.store.booking_of(user, &command.booking_id).await?.ok_or(AppError::NotFound)?;
+        let booking =
+            self.ports.store.booking_of(user, &command.booking_id).await?.ok_or(AppError::NotFound)?;
         match booking.state.status() {
             Status::Active | Status::Ended | Status::Completed => Ok(Some(BookingView::new(&booking))),
             Status::PendingPayment | Status::Confirmed | Status::Cancelled | Status::Expired => {
@@ -107,7 +109,9 @@ impl App {
             (Some(lat), Some(lon)) => Some(point("lat", lat, lon)?),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => {
-                return Err(AppError::Invalid("lat and lon belong together: give both or neither".to_owned()));
+                return Err(AppError::Invalid(
+                    "lat and lon belong together: give both or neither".to_owned(),
+                ));
             }
         };
         let pair = self.with_vehicle(booking).await?;
@@ -126,18 +130,25 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::LockFailed`] when the vehicle has not locked: the trip goes on.
-    pub async fn end_trip_result(&self, user: &UserId, command: &RideCommand) -> Result<BookingView, AppError> {
-        let booking = self.ports.store.booking_of(user, &command.booking_id).await?.ok_or(AppError::NotFound)?;
+    pub async fn end_trip_result(
+        &self,
+        user: &UserId,
+        command: &RideCommand,
+    ) -> Result<BookingView, AppError> {
+        let booking =
+            self.ports.store.booking_of(user, &command.booking_id).await?.ok_or(AppError::NotFound)?;
         match booking.state.status() {
             Status::Ended | Status::Completed => Ok(BookingView::new(&booking)),
             Status::Active if is_out(&booking.state, command.command_id) => Err(AppError::LockFailed(
                 "the vehicle has not answered yet; the trip ends when it does: ask again shortly".to_owned(),
             )),
-            Status::Active | Status::PendingPayment | Status::Confirmed | Status::Cancelled | Status::Expired => {
-                Err(AppError::LockFailed(
-                    "the vehicle did not lock; the trip goes on: check the lock and try again".to_owned(),
-                ))
-            }
+            Status::Active
+            | Status::PendingPayment
+            | Status::Confirmed
+            | Status::Cancelled
+            | Status::Expired => Err(AppError::LockFailed(
+                "the vehicle did not lock; the trip goes on: check the lock and try again".to_owned(),
+            )),
         }
     }
 
@@ -155,7 +166,8 @@ impl App {
 
     async fn acked(&self, vehicle_id: &VehicleId, bytes: &[u8]) -> Result<(), AppError> {
         let vehicle = self.ports.store.vehicle(vehicle_id).await?;
-        let vehicle = vehicle.ok_or_else(|| refused(format!("an ack for {vehicle_id}, which is not registered")))?;
+        let vehicle =
+            vehicle.ok_or_else(|| refused(format!("an ack for {vehicle_id}, which is not registered")))?;
         let claims = verify_ack(bytes, vehicle_id, &vehicle.state.spec.key)
             .map_err(|error| refused(format!("an ack for {vehicle_id} is not authentic: {error}")))?;
         let booking = self.ports.store.booking(&claims.booking_id).await?;
@@ -181,27 +193,16 @@ impl App {
     async fn reported(&self, telemetry: &Telemetry) -> Result<(), AppError> {
         let id = &telemetry.vehicle_id;
         let vehicle = self.ports.store.vehicle(id).await?;
-        let vehicle = vehicle.ok_or_else(|| refused(format!("telemetry of {id}, which is not registered")))?;
+        let vehicle =
+            vehicle.ok_or_else(|| refused(format!("telemetry of {id}, which is not registered")))?;
         self.ports.store.record_telemetry(std::slice::from_ref(telemetry)).await?;
         match vehicle.state.presence {
             Presence::Offline { .. } => self.command_vehicle(id, &fleet::Command::CameOnline).await.map(drop),
             Presence::Online => {
-                if let Some(listing) = self.listable(&vehicle, telemetry) {
-                    drop(self.ports.availability.apply(&[AvailabilityUpdate::Free(listing)]).await);
-                }
+                self.show(&vehicle, Some(telemetry)).await;
                 Ok(())
             }
         }
-    }
-
-    fn listable(&self, vehicle: &Stored<fleet::Vehicle>, telemetry: &Telemetry) -> Option<rideplane_ports::Listing> {
-        let shown = vehicle.state.is_listable(self.now());
-        shown.then(|| listing(&vehicle.state, telemetry)).flatten().filter(|listing| self.may_start(listing))
-    }
-
-    /// Whether rides may start where the vehicle stands.
-    pub(crate) fn may_start(&self, listing: &rideplane_ports::Listing) -> bool {
-        self.settings.zones.verdict(listing.position, &listing.vehicle_type, self.now()).ride_start_allowed
     }
 
     /// Every place that the vehicle is said to be at must allow it: the rider's phone and the vehicle itself.

@@ -60,7 +60,8 @@ impl App {
     /// As [`search`](Self::search).
     pub async fn fleet_search(&self, query: &SearchQuery) -> Result<SearchView, AppError> {
         let found = self.find(query).await?;
-        let vehicles = found.vehicles.into_iter().map(|(listing, distance_m)| vehicle(listing, distance_m, None));
+        let vehicles =
+            found.vehicles.into_iter().map(|(listing, distance_m)| vehicle(listing, distance_m, None));
         Ok(SearchView { vehicles: vehicles.collect(), as_of: found.as_of, source: found.source })
     }
 
@@ -160,12 +161,15 @@ impl App {
             return Err(AppError::Invalid(text));
         }
         let vehicle_type = match &query.vehicle_type {
-            Some(text) => Some(VehicleTypeId::new(text).map_err(|error| AppError::Invalid(format!("type: {error}")))?),
+            Some(text) => {
+                Some(VehicleTypeId::new(text).map_err(|error| AppError::Invalid(format!("type: {error}")))?)
+            }
             None => None,
         };
         let min_charge = match query.min_battery {
             Some(value) => Some(
-                Charge::from_fraction(value).map_err(|error| AppError::Invalid(format!("min_battery: {error}")))?,
+                Charge::from_fraction(value)
+                    .map_err(|error| AppError::Invalid(format!("min_battery: {error}")))?,
             ),
             None => None,
         };

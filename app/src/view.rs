@@ -351,7 +351,8 @@ fn payment(booking: &Booking) -> PaymentView {
 fn warnings(booking: &Booking) -> Vec<&'static str> {
     let mut warnings = Vec::new();
     if booking.reservation.is_live() && booking.reservation.vehicle_offline_since.is_some() {
-        warnings.push("vehicle_offline: the vehicle can't be reached at the moment; try again shortly or cancel");
+        warnings
+            .push("vehicle_offline: the vehicle can't be reached at the moment; try again shortly or cancel");
     }
     let waiting = match booking.payment.status() {
         PaymentStatus::Unknown | PaymentStatus::Authorizing => true,
@@ -392,6 +393,6 @@ fn receipt(booking: &Booking) -> Option<ReceiptView> {
         total: end.fare.total,
         tax: end.fare.tax,
         line_items: end.fare.line_items.clone(),
-        captured_at: None,
+        captured_at: booking.payment.captured_at(),
     })
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rideplane_core::charge::Charge;
 use rideplane_core::fleet::{FormFactor, PropulsionType};
 use rideplane_core::geo::Point;
-use rideplane_core::ids::{PlanId, VehicleId, VehicleTypeId};
+use rideplane_core::ids::{PlanId, VehicleId, VehicleTypeId, Version};
 use rideplane_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -73,13 +73,14 @@ pub struct Nearby {
     pub as_of: Timestamp,
 }
 
-/// A change that search must know of.
+/// A change that search must know of, with the version of the vehicle that it is read from. Changes may arrive in
+/// another order than they happened: one that is older than what is known is passed over.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AvailabilityUpdate {
     /// The vehicle is free, and this is what there is to say of it.
-    Free(Listing),
+    Free(Listing, Version),
     /// The vehicle is not free.
-    Taken(VehicleId),
+    Taken(VehicleId, Version),
 }
 
 /// Free vehicles near a point. Eventually consistent: a vehicle that is listed may be gone by the time it is claimed,
@@ -89,6 +90,7 @@ pub trait Availability: Send + Sync {
     /// The nearest free vehicles, nearest first, ties by id. `now` stamps the answer.
     async fn nearest(&self, query: &Nearest, now: Timestamp) -> Result<Nearby, PortError>;
 
-    /// Takes changes in, in order. A repeat changes nothing.
+    /// Takes changes in, in order, but for those of an older version than is known of their vehicle. A repeat changes
+    /// nothing.
     async fn apply(&self, updates: &[AvailabilityUpdate]) -> Result<(), PortError>;
 }

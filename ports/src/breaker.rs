@@ -114,7 +114,11 @@ impl<P: ?Sized> Guarded<P> {
     ) -> Result<T, E> {
         let admitted = self.lock().admit(self.clock.now());
         if let Err(wait) = admitted {
-            let error = PortError::new(Kind::Unavailable, operation, "the circuit breaker is open after repeated outages");
+            let error = PortError::new(
+                Kind::Unavailable,
+                operation,
+                "the circuit breaker is open after repeated outages",
+            );
             return Err(error.with_retry(Retry::After(wait)).into());
         }
         let result = call.await;

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use rideplane_core::booking::Booking;
 use rideplane_core::fleet::Vehicle;
-use rideplane_core::ids::{BookingId, GatewayKey, PaymentIntentId, PaymentMethodId, RefundId, UserId, VehicleId};
+use rideplane_core::ids::{
+    BookingId, GatewayKey, PaymentIntentId, PaymentMethodId, RefundId, UserId, VehicleId,
+};
 use rideplane_core::money::Money;
 use rideplane_core::payment::{IntentSnapshot, RefundSnapshot};
 use rideplane_core::time::Timestamp;
@@ -56,7 +58,11 @@ impl<S: Store + ?Sized> Store for Guarded<S> {
     ) -> Result<Page<Stored<Booking>>, PortError> {
         self.guard("store.bookings_of", outage, self.inner().bookings_of(user, filter)).await
     }
-    async fn vehicles(&self, after: Option<&VehicleId>, limit: usize) -> Result<Vec<VehicleRecord>, PortError> {
+    async fn vehicles(
+        &self,
+        after: Option<&VehicleId>,
+        limit: usize,
+    ) -> Result<Vec<VehicleRecord>, PortError> {
         self.guard("store.vehicles", outage, self.inner().vehicles(after, limit)).await
     }
     async fn telemetry(&self, id: &VehicleId) -> Result<Option<Telemetry>, PortError> {

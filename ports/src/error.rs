@@ -53,7 +53,9 @@ impl PortError {
     pub fn new(kind: Kind, operation: &'static str, message: impl Into<String>) -> Self {
         let retry = match kind {
             Kind::Unavailable | Kind::RateLimited => Retry::Safe,
-            Kind::NotFound | Kind::Conflict | Kind::OutcomeUnknown | Kind::Rejected | Kind::Corrupt => Retry::Never,
+            Kind::NotFound | Kind::Conflict | Kind::OutcomeUnknown | Kind::Rejected | Kind::Corrupt => {
+                Retry::Never
+            }
         };
         Self { kind, operation, retry, message: message.into(), source: None }
     }

@@ -36,5 +36,10 @@ pub trait CommandSigner: Send + Sync {
 pub trait DemandModel: Send + Sync {
     /// The surge for a vehicle type at a point. A model that knows nothing answers [`Surge::NONE`]; an error is treated
     /// as that.
-    async fn surge(&self, at: Point, vehicle_type: &VehicleTypeId, now: Timestamp) -> Result<Surge, PortError>;
+    async fn surge(
+        &self,
+        at: Point,
+        vehicle_type: &VehicleTypeId,
+        now: Timestamp,
+    ) -> Result<Surge, PortError>;
 }

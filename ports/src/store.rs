@@ -323,11 +323,18 @@ pub trait Store: Send + Sync {
     async fn silent_vehicles(&self, before: Timestamp, limit: usize) -> Result<Vec<VehicleId>, PortError>;
 
     /// The user's bookings, newest first.
-    async fn bookings_of(&self, user: &UserId, filter: &BookingFilter)
-    -> Result<Page<Stored<Booking>>, PortError>;
+    async fn bookings_of(
+        &self,
+        user: &UserId,
+        filter: &BookingFilter,
+    ) -> Result<Page<Stored<Booking>>, PortError>;
 
     /// Vehicles in order of id, after `after`.
-    async fn vehicles(&self, after: Option<&VehicleId>, limit: usize) -> Result<Vec<VehicleRecord>, PortError>;
+    async fn vehicles(
+        &self,
+        after: Option<&VehicleId>,
+        limit: usize,
+    ) -> Result<Vec<VehicleRecord>, PortError>;
 
     /// What a vehicle last said.
     async fn telemetry(&self, id: &VehicleId) -> Result<Option<Telemetry>, PortError>;
@@ -399,12 +406,22 @@ impl Commit {
         let mut rows = Vec::new();
         for change in &self.vehicles {
             for (n, event) in change.events.iter().enumerate() {
-                rows.push(Envelope::of_vehicle(&change.state.id, change.expected.after(n + 1), event, self.at)?);
+                rows.push(Envelope::of_vehicle(
+                    &change.state.id,
+                    change.expected.after(n + 1),
+                    event,
+                    self.at,
+                )?);
             }
         }
         for change in &self.bookings {
             for (n, event) in change.events.iter().enumerate() {
-                rows.push(Envelope::of_booking(change.state.id, change.expected.after(n + 1), event, self.at)?);
+                rows.push(Envelope::of_booking(
+                    change.state.id,
+                    change.expected.after(n + 1),
+                    event,
+                    self.at,
+                )?);
             }
         }
         Ok(rows)

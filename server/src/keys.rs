@@ -25,6 +25,18 @@ use crate::config::Config;
 pub const TOKEN_KEY_FILE: &str = "jwt.key";
 /// The file of the command-signing key, in the data directory.
 pub const COMMAND_KEY_FILE: &str = "command-signing.key";
+/// The file of the seed from which the embedded adapters' secrets are made.
+pub const EMBEDDED_KEY_FILE: &str = "embedded.key";
+
+/// What the embedded adapters must keep to themselves.
+pub struct EmbeddedSecrets {
+    /// Makes the test gateway's client secrets.
+    pub gateway: [u8; 32],
+    /// Makes the keys of the vehicle agents.
+    pub fleet: [u8; 32],
+    /// Signs webhooks, as text.
+    pub webhook: String,
+}
 
 /// The key that commands to vehicles are signed with, and its name in them. Prints only the name.
 #[derive(Clone)]
@@ -84,6 +96,21 @@ pub fn token_key(data: &Path) -> Result<LocalKey, KeyError> {
 /// As [`token_key`].
 pub fn command_key(data: &Path) -> Result<CommandKey, KeyError> {
     load_or_create(data, COMMAND_KEY_FILE).map(|seed| CommandKey::from_seed(&seed))
+}
+
+/// The secrets of the embedded adapters, all from one file of this data directory, made if there is none yet.
+///
+/// # Errors
+/// As [`token_key`].
+pub fn embedded_secrets(data: &Path) -> Result<EmbeddedSecrets, KeyError> {
+    let seed = load_or_create(data, EMBEDDED_KEY_FILE)?;
+    let derive =
+        |label: &str| -> [u8; 32] { Sha256::new().chain_update(label).chain_update(seed).finalize().into() };
+    Ok(EmbeddedSecrets {
+        gateway: derive("rideplane test gateway"),
+        fleet: derive("rideplane vehicle agents"),
+        webhook: hex(&derive("rideplane webhooks")),
+    })
 }
 
 /// The keys whose tokens are believed: the identity provider's if one is configured, the local one otherwise.

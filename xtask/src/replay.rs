@@ -75,7 +75,7 @@ pub(crate) fn run(workspace: &Workspace, binary: &PathBuf, asked: &Parameters) -
     }
     let mut command = Command::new(binary);
     command.current_dir(&workspace.root).args(["replay", "--store", store, "--faults", faults]);
-    sh::run(command.args(["--seed", &seed.to_string(), "--out"]).arg(&out))?;
+    sh::run(command.args(["--seed", &seed.to_string(), "--report"]).arg(&out))?;
     let path = out.join("report.json");
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("the replay succeeded but left no {}", path.display()))?;

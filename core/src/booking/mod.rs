@@ -18,6 +18,8 @@
 pub mod journey;
 mod machine;
 mod react;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +28,7 @@ use crate::payment::{self, CallId, GatewayCall, Payment, PaymentStatus};
 use crate::pricing::{Fare, PricingError, Quote};
 use crate::reservation::{self, Ending, Phase, ReleaseReason, Reservation};
 use crate::time::{Span, Timestamp};
-use crate::unlock::{self, AckClaims, CommandClaims, PositionE7};
+use crate::unlock::{self, AckClaims, Action, CommandClaims, PositionE7};
 
 /// The state of a booking.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -374,7 +376,22 @@ impl Booking {
     /// vehicle repeats its ack to a command.
     #[must_use]
     pub fn effects(&self, now: Timestamp) -> Effects {
-        Effects { gateway: self.payment.due_call(now), command: self.commands.due_command().cloned() }
+        Effects { gateway: self.payment.due_call(now), command: self.wanted_command().cloned() }
+    }
+
+    /// The command that is out, while what it asks for is still wanted: a booking that has ended in the meantime must
+    /// not open its vehicle any more.
+    fn wanted_command(&self) -> Option<&CommandClaims> {
+        let command = self.commands.due_command()?;
+        let wanted = match (command.action, &self.reservation.phase) {
+            (Action::Unlock, Phase::Confirmed { .. }) | (Action::Lock, Phase::InUse) => true,
+            (Action::Unlock, Phase::Held { .. } | Phase::InUse | Phase::Closed | Phase::Released { .. })
+            | (
+                Action::Lock,
+                Phase::Held { .. } | Phase::Confirmed { .. } | Phase::Closed | Phase::Released { .. },
+            ) => false,
+        };
+        wanted.then_some(command)
     }
 
     /// How long the ride was.

@@ -116,8 +116,8 @@ impl From<Point> for Wire {
 /// instead, where `asin` is well conditioned again, so the antipode itself is exact.
 ///
 /// Rounding moves the answer by less than 10 nanometres at any distance. The sphere itself differs from the
-/// geodesic on the WGS84 ellipsoid by at most 0.562 % (a short way north at the equator, where the meridian's
-/// radius of curvature is 6 335 439 m); in Europe it is 0.3 % and less.
+/// geodesic on the WGS84 ellipsoid by at most 0.562 % of it: a short way north at the equator, where the
+/// meridian's radius of curvature is 6 335 439 m.
 ///
 /// Symmetric, never negative, never NaN, and 0 for one place spelled twice.
 ///
@@ -125,7 +125,7 @@ impl From<Point> for Wire {
 /// use rideplane_core::geo::{Point, distance_m};
 /// let berlin = Point::new(52.520_008, 13.404_954).unwrap();
 /// let munich = Point::new(48.137_154, 11.576_124).unwrap();
-/// assert_eq!(distance_m(berlin, munich).round(), 504_416.0);
+/// assert_eq!(distance_m(berlin, munich).round(), 504_302.0);
 /// ```
 #[must_use]
 pub fn distance_m(a: Point, b: Point) -> f64 {
@@ -156,9 +156,19 @@ pub(super) fn near_distance_m(chord_squared: f64) -> Option<f64> {
     (chord_squared <= 2.0).then(|| 2.0 * EARTH_RADIUS_M * half_angle(chord_squared))
 }
 
+/// Half the central angle: `asin(chord / 2)`.
 fn half_angle(chord_squared: f64) -> f64 {
-    libm::asin(0.5 * chord_squared.sqrt())
+    let half_chord = 0.5 * chord_squared.sqrt();
+    if chord_squared > NEAR_CHORD_SQUARED {
+        return libm::asin(half_chord);
+    }
+    // Up to 600 km, where nearly every answer lies, six terms of the series are exact: the seventh is 10^-18.
+    let z = 0.25 * chord_squared;
+    let tail = 15.0 / 336.0 + z * (105.0 / 3_456.0 + z * (945.0 / 42_240.0));
+    half_chord * (1.0 + z * (1.0 / 6.0 + z * (3.0 / 40.0 + z * tail)))
 }
+
+const NEAR_CHORD_SQUARED: f64 = 0.01;
 
 /// A squared chord that no point within `radius_m` exceeds, or `None` when there is no such point at all.
 ///
@@ -251,25 +261,40 @@ mod tests {
         assert_eq!(serde_json::from_str::<Point>(r#"{"lat":-0.0,"lon":0}"#).unwrap(), at(0.0, 0.0));
     }
 
-    /// Geodesics from GeographicLib, rounded to the metre.
+    /// Geodesics from GeographicLib, rounded to the millimetre.
     #[test]
     fn known_pairs_of_cities() {
         for (name, a, b, geodesic) in CITIES {
             let ours = distance_m(at(a.0, a.1), at(b.0, b.1));
             assert!((ours / geodesic - 1.0).abs() <= ELLIPSOID, "{name}: {ours} for {geodesic}");
-            assert_eq!(geodesic_m(at(a.0, a.1), at(b.0, b.1)).round(), geodesic, "{name}");
+            assert!((geodesic_m(at(a.0, a.1), at(b.0, b.1)) - geodesic).abs() < 1e-3, "{name}");
         }
     }
 
     type Pair = (&'static str, (f64, f64), (f64, f64), f64);
     const CITIES: [Pair; 7] = [
-        ("Berlin to Munich", (52.520_008, 13.404_954), (48.137_154, 11.576_124), 0.0),
-        ("London to New York", (51.507_351, -0.127_758), (40.712_776, -74.005_974), 0.0),
-        ("Quito to Bogota, over the equator", (-0.180_653, -78.467_834), (4.710_989, -74.072_09), 0.0),
-        ("Suva to Apia, over the antimeridian", (-18.124_81, 178.450_08), (-13.850_696, -171.751_355), 0.0),
-        ("Sydney to Santiago", (-33.868_82, 151.209_296), (-33.448_89, -70.669_265), 0.0),
-        ("Longyearbyen to Utqiagvik, over the pole", (78.223_17, 15.626_72), (71.290_56, -156.788_61), 0.0),
-        ("two sides of a street", (48.856_613, 2.352_222), (48.856_753, 2.352_341), 0.0),
+        ("Berlin to Munich", (52.520_008, 13.404_954), (48.137_154, 11.576_124), 504_575.554),
+        ("London to New York", (51.507_351, -0.127_758), (40.712_776, -74.005_974), 5_585_238.020),
+        (
+            "Quito to Bogota, over the equator",
+            (-0.180_653, -78.467_834),
+            (4.710_989, -74.072_09),
+            729_042.911,
+        ),
+        (
+            "Suva to Apia, over the antimeridian",
+            (-18.124_81, 178.450_08),
+            (-13.850_696, -171.751_355),
+            1_150_192.401,
+        ),
+        ("Sydney to Santiago", (-33.868_82, 151.209_296), (-33.448_89, -70.669_265), 11_368_985.623),
+        (
+            "Longyearbyen to Utqiagvik, over the pole",
+            (78.223_17, 15.626_72),
+            (71.290_56, -156.788_61),
+            3_396_981.892,
+        ),
+        ("two sides of a street", (48.856_613, 2.352_222), (48.856_753, 2.352_341), 17.851),
     ];
 
     #[test]

@@ -1,12 +1,13 @@
 //! Commands judged: what they change at once, and then whatever drives the observed towards the desired.
 
-use super::effects::backoff;
+use super::effects::{REFUND_SAME_KEY, backoff};
 use super::event::{Event, ReleaseReason, Request};
 use super::evolve::evolve;
-use super::facts::Command;
+use super::facts::{Command, Op};
 use super::observe;
 use super::state::{
-    Desired, Payment, PaymentStatus, Phase, QuarantineReason, RefundState, Stage, Task, minus, smaller,
+    Desired, Flight, Payment, PaymentStatus, Phase, QuarantineReason, RefundState, Stage, Task, minus,
+    smaller,
 };
 use crate::ids::PaymentMethodId;
 use crate::machine::Context;
@@ -28,7 +29,7 @@ pub enum Rejection {
     #[error("nothing is to be paid up front for this booking: leave the confirmation out")]
     NothingToPay,
     /// The status does not admit the command.
-    #[error("a payment that is {status:?} can't be {wish}")]
+    #[error("a payment whose status is {status} can't be {wish}")]
     WrongState {
         /// The status.
         status: PaymentStatus,
@@ -36,7 +37,7 @@ pub enum Rejection {
         wish: &'static str,
     },
     /// The end of the payment was decided, differently.
-    #[error("the payment is already to end as {0:?}, which is final")]
+    #[error("{0} was decided on already, and that is final")]
     AlreadyDecided(Desired),
     /// Another method is being confirmed.
     #[error("another payment method is being confirmed: wait for its outcome")]
@@ -224,14 +225,7 @@ fn tick(p: &Payment, cx: &Context<'_>) -> Vec<Event> {
                 let tries = flight.tries.saturating_add(1);
                 vec![Event::PaymentOutcomeUnknown { op, seq, tries, retry_at: cx.now }]
             }
-            Phase::Deferred { due_at } if due_at <= cx.now => {
-                if goal(p, cx).as_ref() == Some(&flight.task) {
-                    let retry_at = cx.now.plus(cx.policy.gateway_timeout);
-                    vec![Event::PaymentCallResumed { op, seq, at: cx.now, retry_at }]
-                } else {
-                    vec![Event::PaymentCallDropped { op, seq }]
-                }
-            }
+            Phase::Deferred { due_at } if due_at <= cx.now => vec![due_again(p, flight, cx)],
             // These wait for the result of the look-up that is due.
             Phase::Sent { .. } | Phase::Deferred { .. } | Phase::Unknown { .. } | Phase::Refused { .. } => {
                 vec![]
@@ -259,6 +253,22 @@ fn tick(p: &Payment, cx: &Context<'_>) -> Vec<Event> {
             | Stage::Captured
             | Stage::Canceled { .. },
         ) => vec![],
+    }
+}
+
+/// A call that was put off is due. A refund whose key has grown old is looked up instead: another worker may have
+/// sent it after all.
+fn due_again(p: &Payment, flight: &Flight, cx: &Context<'_>) -> Event {
+    let (op, seq, tries) = (flight.task.op(), flight.seq, flight.tries);
+    let old = op == Op::Refund && REFUND_SAME_KEY <= cx.now.since(flight.since);
+    match goal(p, cx) {
+        Some(task) if task.op() == op && old => {
+            Event::PaymentOutcomeUnknown { op, seq, tries, retry_at: cx.now }
+        }
+        Some(task) if task.op() == op => {
+            Event::PaymentCallResumed { op, seq, retry_at: cx.now.plus(cx.policy.gateway_timeout) }
+        }
+        Some(_) | None => Event::PaymentCallDropped { op, seq },
     }
 }
 
@@ -300,7 +310,8 @@ pub(super) fn goal(p: &Payment, cx: &Context<'_>) -> Option<Task> {
 }
 
 /// One step from the observed towards the desired; nothing when a call is in flight or nothing is left to do. A call
-/// that waits to be made was not carried out, so it may give way to another.
+/// that waits to be made gives way to another kind of call, but not to another amount: a second worker may have sent
+/// it after all, which a void or a refund makes good and a second refund would not.
 fn step(p: &Payment, cx: &Context<'_>) -> Vec<Event> {
     if p.quarantine.is_some() {
         return vec![];
@@ -313,7 +324,7 @@ fn step(p: &Payment, cx: &Context<'_>) -> Vec<Event> {
         },
     };
     match (goal(p, cx), waiting) {
-        (Some(task), Some(flight)) if task == flight.task => vec![],
+        (Some(task), Some(flight)) if task.op() == flight.task.op() => vec![],
         (Some(Task::Refund { .. }), _) if failed_refunds(p) >= FAILED_REFUNDS_MAX => {
             vec![Event::PaymentQuarantined { reason: QuarantineReason::RefundFailed }]
         }

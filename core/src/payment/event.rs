@@ -71,11 +71,11 @@ pub enum Event {
     /// The call was not carried out; it is made at `due_at`.
     PaymentCallDeferred { op: Op, seq: u32, tries: u32, due_at: Timestamp },
     /// The wait is over: the call is due, its outcome unknown from `retry_at`.
-    PaymentCallResumed { op: Op, seq: u32, at: Timestamp, retry_at: Timestamp },
+    PaymentCallResumed { op: Op, seq: u32, retry_at: Timestamp },
     /// The call is not wanted any more.
     PaymentCallDropped { op: Op, seq: u32 },
     /// The money was captured.
-    PaymentCompleted { amount: Money },
+    PaymentCompleted { amount: Money, at: Timestamp },
     /// This much of the hold was given back; 0 when nothing had been held.
     PaymentReleased { amount: Money },
     /// The hold ends at `capture_before`, soon: whoever rides on it should come to an end.

@@ -12,7 +12,12 @@ use crate::money::Money;
 use crate::time::Timestamp;
 
 pub(super) fn evolve(mut p: Payment, event: &Event) -> Payment {
-    let state = &mut p;
+    apply(&mut p, event);
+    p
+}
+
+/// The same in place: a booking applies several events in a row.
+pub(crate) fn apply(state: &mut Payment, event: &Event) {
     match event {
         Event::PaymentIntentRequested { request } => launch(state, Task::Create, request),
         Event::PaymentIntentCreated { intent, client_secret } => {
@@ -54,18 +59,19 @@ pub(super) fn evolve(mut p: Payment, event: &Event) -> Payment {
         Event::PaymentCallDeferred { op, seq, tries, due_at } => {
             call_is(state, *op, *seq, *tries, Phase::Deferred { due_at: *due_at });
         }
-        Event::PaymentCallResumed { op, seq, at, retry_at } => resumed(state, *op, *seq, *at, *retry_at),
+        Event::PaymentCallResumed { op, seq, retry_at } => resumed(state, *op, *seq, *retry_at),
         Event::PaymentCallDropped { op, seq } => drop_call(state, *op, *seq),
-        Event::PaymentCompleted { amount } => captured(state, *amount),
+        Event::PaymentCompleted { amount, at } => {
+            captured(state, *amount);
+            state.captured_at = state.captured_at.or(Some(*at));
+        }
         Event::PaymentReleased { amount } => released(state, *amount),
         Event::PaymentExpiring { .. } => expiring(state),
         Event::PaymentExpired { .. } => expired(state),
         Event::PaymentShortfall { amount } => state.shortfall = Some(*amount),
-        Event::RefundDecided { total } => {
-            state.refund_total = smaller(larger(state.refund_total, *total), state.captured);
-        }
+        Event::RefundDecided { total } => refund_decided(state, *total),
         Event::RefundRequested { request, amount } => {
-            launch(state, Task::Refund { amount: *amount }, request)
+            launch(state, Task::Refund { amount: *amount }, request);
         }
         Event::RefundPending { seq, refund, amount, look_at } => {
             let watch = Watch { tries: 0, look_at: *look_at };
@@ -80,7 +86,10 @@ pub(super) fn evolve(mut p: Payment, event: &Event) -> Payment {
         }
         Event::PaymentQuarantined { reason } => state.quarantine = Some(*reason),
     }
-    p
+}
+
+fn refund_decided(p: &mut Payment, total: Money) {
+    p.refund_total = smaller(larger(p.refund_total, total), p.captured);
 }
 
 fn launch(p: &mut Payment, task: Task, request: &Request) {
@@ -104,9 +113,8 @@ fn call_is(p: &mut Payment, op: Op, seq: u32, tries: u32, phase: Phase) {
     }
 }
 
-fn resumed(p: &mut Payment, op: Op, seq: u32, at: Timestamp, retry_at: Timestamp) {
+fn resumed(p: &mut Payment, op: Op, seq: u32, retry_at: Timestamp) {
     if let Some(flight) = named(p, op, seq) {
-        flight.since = at;
         flight.phase = Phase::Sent { retry_at };
     }
 }

@@ -149,9 +149,16 @@ fn moved(p: &Payment, snapshot: &IntentSnapshot, source: Source, cx: &Context<'_
             Shown::Canceled => canceled(p),
         },
         Stage::AwaitingCustomer { .. } | Stage::Processing { .. } => match shown {
-            Shown::Open => declined_while_waiting(p, snapshot, cx),
+            Shown::Open => declined_while_waiting(p, snapshot, source, cx),
             Shown::Processing if matches!(stage, Stage::AwaitingCustomer { .. }) => processing(cx),
-            Shown::Customer | Shown::Processing | Shown::Unclear => looked_up(p, cx),
+            // Not Stripe's order, so what was believed before was an older snapshot.
+            Shown::Customer if matches!(stage, Stage::Processing { .. }) && read_was_due(p, source, cx) => {
+                action_required(snapshot, cx)
+            }
+            Shown::Customer | Shown::Processing | Shown::Unclear if read_was_due(p, source, cx) => {
+                looked_up(p, cx)
+            }
+            Shown::Customer | Shown::Processing | Shown::Unclear => vec![],
             Shown::Held => authorized(p, snapshot, cx),
             Shown::Captured(amount) => completed(p, amount, snapshot, cx),
             Shown::Canceled => canceled(p),
@@ -236,25 +243,38 @@ fn declined_while_open(p: &Payment, shown: &IntentSnapshot, source: Source) -> V
     }
 }
 
-/// A decline that was shown before may be an old snapshot, or the same failure again (a failed authentication has
-/// no charge to tell it by). A read that was due is new enough to believe.
-fn declined_while_waiting(p: &Payment, shown: &IntentSnapshot, cx: &Context<'_>) -> Vec<Event> {
-    let due = p.watch().is_some_and(|watch| watch.look_at <= cx.now);
-    match unseen(p, shown).or(shown.decline.as_ref().filter(|_| due)) {
+/// A decline that was shown before, or none at all, may be an old snapshot, or the same failure again (a failed
+/// authentication has no charge to tell it by). A read that was due is new enough to believe.
+fn declined_while_waiting(
+    p: &Payment,
+    shown: &IntentSnapshot,
+    source: Source,
+    cx: &Context<'_>,
+) -> Vec<Event> {
+    match unseen(p, shown) {
         Some(decline) if p.flight.is_none() => payment_failed(Some(decline)),
-        Some(_) | None => looked_up(p, cx),
+        Some(_) | None if read_was_due(p, source, cx) => payment_failed(shown.decline.as_ref()),
+        Some(_) | None => vec![],
     }
 }
 
+fn read_was_due(p: &Payment, source: Source, cx: &Context<'_>) -> bool {
+    let due = match &p.flight {
+        Some(flight) => match flight.phase {
+            Phase::Unknown { retry_at } | Phase::Refused { retry_at, .. } => retry_at <= cx.now,
+            Phase::Sent { .. } | Phase::Deferred { .. } => false,
+        },
+        None => p.watch().is_some_and(|watch| watch.look_at <= cx.now),
+    };
+    due && source == Source::Fetched
+}
+
 fn looked_up(p: &Payment, cx: &Context<'_>) -> Vec<Event> {
-    match p.watch() {
-        Some(watch) if watch.look_at <= cx.now && p.flight.is_none() => {
-            let tries = watch.tries.saturating_add(1);
-            let look_at = cx.now.plus(backoff(cx.policy, tries));
-            vec![Event::PaymentLookedUp { tries, look_at }]
-        }
-        Some(_) | None => vec![],
-    }
+    p.watch().map_or_else(Vec::new, |watch| {
+        let tries = watch.tries.saturating_add(1);
+        let look_at = cx.now.plus(backoff(cx.policy, tries));
+        vec![Event::PaymentLookedUp { tries, look_at }]
+    })
 }
 
 fn action_required(shown: &IntentSnapshot, cx: &Context<'_>) -> Vec<Event> {
@@ -285,7 +305,7 @@ fn completed(p: &Payment, amount: Money, shown: &IntentSnapshot, cx: &Context<'_
         Desired::Hold | Desired::Settle { .. } | Desired::Release => {}
     }
     let mut events = if p.authorized.is_zero() { authorized(p, shown, cx) } else { vec![] };
-    events.push(Event::PaymentCompleted { amount });
+    events.push(Event::PaymentCompleted { amount, at: cx.now });
     let rest = minus(p.limit, amount);
     if rest.is_positive() {
         events.push(Event::PaymentReleased { amount: rest });
@@ -443,7 +463,8 @@ fn read_failed(p: &Payment, seq: u32, cx: &Context<'_>) -> Vec<Event> {
                 vec![]
             }
         },
-        None if p.watch().is_some() => looked_up(p, cx),
+        None if p.watch().is_some_and(|watch| watch.look_at <= cx.now) => looked_up(p, cx),
+        None if p.watch().is_some() => vec![],
         None => p
             .refunds
             .iter()

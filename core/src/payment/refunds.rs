@@ -98,7 +98,9 @@ fn known_as<'a>(p: &'a Payment, seq: Option<u32>, shown: &RefundSnapshot) -> Opt
     let by_id = p.refunds.iter().find(|refund| refund.refund.as_ref() == Some(&shown.refund));
     by_id.or_else(|| {
         // Its answer was lost and it was found by the refunded amount alone: no id yet.
-        let unnamed = |refund: &&Refund| refund.refund.is_none() && refund.amount == shown.amount;
+        let unnamed = |refund: &&Refund| {
+            refund.refund.is_none() && refund.amount == shown.amount && refund.state != RefundState::Failed
+        };
         p.refunds.iter().filter(unnamed).find(|refund| seq.is_none_or(|seq| refund.seq == seq))
     })
 }

@@ -1,5 +1,7 @@
 //! What is remembered of a payment, and what can be read off it.
 
+use core::fmt;
+
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -28,6 +30,8 @@ pub struct Payment {
     pub(super) declines: Vec<Decline>,
     pub(super) authorized: Money,
     pub(super) captured: Money,
+    /// When the capture was first shown.
+    pub(super) captured_at: Option<Timestamp>,
     pub(super) released: Money,
     pub(super) refund_total: Money,
     pub(super) refunds: Vec<Refund>,
@@ -50,6 +54,16 @@ pub enum Desired {
     },
     /// Nothing is to be held and nothing kept.
     Release,
+}
+
+impl fmt::Display for Desired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hold => f.write_str("a hold"),
+            Self::Settle { amount } => write!(f, "a capture of {amount}"),
+            Self::Release => f.write_str("a release"),
+        }
+    }
 }
 
 /// The intent as far as the provider has shown it.
@@ -117,7 +131,7 @@ pub(super) struct Flight {
     pub(super) task: Task,
     pub(super) seq: u32,
     pub(super) tries: u32,
-    /// When the key was first used, at the earliest: a call that was put off was not sent.
+    /// When the key was first used, at the earliest.
     pub(super) since: Timestamp,
     pub(super) phase: Phase,
 }
@@ -223,6 +237,33 @@ pub enum PaymentStatus {
     Quarantined,
 }
 
+impl PaymentStatus {
+    /// As it is written on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Authorizing => "authorizing",
+            Self::RequiresAction => "requires_action",
+            Self::Authorized => "authorized",
+            Self::Capturing => "capturing",
+            Self::Captured => "captured",
+            Self::Releasing => "releasing",
+            Self::Released => "released",
+            Self::Declined => "declined",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+impl fmt::Display for PaymentStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl Payment {
     /// A payment that may hold `limit` for the booking. With nothing to hold (0 or less) it is as good as
     /// authorised, and settling 0 ends it.
@@ -242,6 +283,7 @@ impl Payment {
             declines: Vec::new(),
             authorized: zero,
             captured: zero,
+            captured_at: None,
             released: zero,
             refund_total: zero,
             refunds: Vec::new(),
@@ -393,6 +435,12 @@ impl Payment {
     #[must_use]
     pub const fn shortfall(&self) -> Option<Money> {
         self.shortfall
+    }
+
+    /// When the capture was first shown to us.
+    #[must_use]
+    pub const fn captured_at(&self) -> Option<Timestamp> {
+        self.captured_at
     }
 
     /// Why a person must look.

@@ -9,7 +9,8 @@ impl Reservation {
     #[must_use]
     pub fn hold(cx: &Context<'_>) -> Self {
         Self {
-            phase: Phase::Held { since: cx.now, reserve_until: cx.now.plus(cx.policy.hold), extended: false },
+            since: cx.now,
+            phase: Phase::Held { reserve_until: cx.now.plus(cx.policy.hold), extended: false },
             vehicle_offline_since: None,
         }
     }
@@ -61,9 +62,7 @@ impl Machine for Reservation {
             | Command::Tick => {}
         }
         match &state.phase {
-            Phase::Held { since, reserve_until, extended } => {
-                held(state, (*since, *reserve_until, *extended), command, cx)
-            }
+            Phase::Held { reserve_until, extended } => held(state, *reserve_until, *extended, command, cx),
             Phase::Confirmed { unlock_expires_at, offline_expires_at } => {
                 confirmed(state, *unlock_expires_at, *offline_expires_at, command, cx)
             }
@@ -105,7 +104,8 @@ impl Machine for Reservation {
                 state.phase = Phase::Released { reason: *reason, at: *at };
             }
             Event::Reclaimed { since, reserve_until } => {
-                state.phase = Phase::Held { since: *since, reserve_until: *reserve_until, extended: false };
+                state.since = *since;
+                state.phase = Phase::Held { reserve_until: *reserve_until, extended: false };
                 state.vehicle_offline_since = None;
             }
         }
@@ -136,13 +136,14 @@ fn went_offline(state: &Reservation, since: Timestamp, cx: &Context<'_>) -> Deci
 
 fn held(
     state: &Reservation,
-    (since, reserve_until, extended): (Timestamp, Timestamp, bool),
+    reserve_until: Timestamp,
+    extended: bool,
     command: &Command,
     cx: &Context<'_>,
 ) -> Decision {
     match command {
         Command::Extend => {
-            let longest = since.plus(cx.policy.hold_max);
+            let longest = state.since.plus(cx.policy.hold_max);
             let until = cx.now.plus(cx.policy.hold).min(longest);
             if extended || cx.now >= reserve_until || until <= reserve_until {
                 return Ok(vec![]);

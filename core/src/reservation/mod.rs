@@ -21,6 +21,8 @@ use crate::time::Timestamp;
 /// The state of a hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
+    /// When the vehicle was claimed: the last time, when it was claimed again after a decline.
+    pub since: Timestamp,
     /// Where it stands.
     pub phase: Phase,
     /// Since when the vehicle is known to be offline.
@@ -33,8 +35,6 @@ pub struct Reservation {
 pub enum Phase {
     /// The vehicle is kept for a payment.
     Held {
-        /// When it began, for the limit on extensions.
-        since: Timestamp,
         /// When it ends by itself.
         reserve_until: Timestamp,
         /// Whether it was extended already; it is extended once.

@@ -29,8 +29,8 @@ fn commands() -> Vec<Command> {
 
 fn phases() -> Vec<Phase> {
     let mut all = vec![
-        Phase::Held { since: at(0), reserve_until: at(5), extended: false },
-        Phase::Held { since: at(0), reserve_until: at(10), extended: true },
+        Phase::Held { reserve_until: at(5), extended: false },
+        Phase::Held { reserve_until: at(10), extended: true },
         Phase::Confirmed { unlock_expires_at: at(20), offline_expires_at: None },
         Phase::Confirmed { unlock_expires_at: at(20), offline_expires_at: Some(at(12)) },
         Phase::InUse,
@@ -47,7 +47,7 @@ fn table_of_every_phase_and_command() {
     for phase in phases() {
         for offline in [None, Some(at(1))] {
             writeln!(table, "{phase:?} offline={offline:?}").unwrap();
-            let state = Reservation { phase: phase.clone(), vehicle_offline_since: offline };
+            let state = Reservation { since: at(0), phase: phase.clone(), vehicle_offline_since: offline };
             for minute in [3, 30] {
                 for command in commands() {
                     let cx = Context::new(at(minute), 0, &policy);

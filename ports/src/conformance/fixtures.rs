@@ -70,7 +70,7 @@ pub fn idempotency_id(rider: u32, key: &str) -> IdempotencyId {
 pub fn plan() -> Arc<PricingPlan> {
     let plan: PricingPlan = serde_json::from_str(
         r#"{
-            "plan_id": "standard", "currency": "EUR", "price": "1.00", "is_taxable": true, "surge_pricing": true,
+            "plan_id": "standard", "currency": "EUR", "price": "1.00", "is_taxable": false, "surge_pricing": true,
             "name": [{"text": "Größe \"S\"; -- 日本", "language": "de"}],
             "reservation_price_per_min": "0.05",
             "per_min_pricing": [{"start": 0, "rate": "0.23", "interval": 1}],

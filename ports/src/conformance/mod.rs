@@ -18,8 +18,12 @@
     reason = "a suite says by a panic what is broken"
 )]
 
+pub mod availability;
+pub mod events;
 pub mod fixtures;
+pub mod gateway;
 pub mod inbox;
+pub mod link;
 pub mod outbox;
 pub mod store;
 

@@ -30,7 +30,7 @@ use rideplane_core::ids::{PlanId, VehicleId, VehicleTypeId};
 
 use crate::lat_lon::LatLon;
 
-pub use vocabulary::{FormFactor, PropulsionType};
+use rideplane_core::fleet::{FormFactor, PropulsionType};
 
 /// How many broken rows are described; more are counted.
 pub const MAX_PROBLEMS: usize = 20;

@@ -4,7 +4,8 @@ use ed25519_dalek::VerifyingKey;
 use rideplane_core::charge::Charge;
 use rideplane_core::ids::{PlanId, VehicleId, VehicleTypeId};
 
-use super::{Collector, FleetRow, FormFactor, Problem, PropulsionType, shortened};
+use super::vocabulary::{FORM_FACTOR_RULE, PROPULSION_TYPE_RULE, form_factor, propulsion_type};
+use super::{Collector, FleetRow, Problem, shortened};
 use crate::config::nearest;
 use crate::keys::unhex;
 use crate::lat_lon::{LAT_RULE, LON_RULE, LatLon, is_lat, is_lon};
@@ -97,9 +98,8 @@ pub(super) fn check<'a>(line: u64, text: impl Fn(Column) -> &'a str, collector: 
     let vehicle_type = cell.read(Column::VehicleType, &text, ID_RULE, |t| VehicleTypeId::new(t).ok());
     let lat = cell.read(Column::Lat, &text, LAT_RULE, |t| t.parse().ok().filter(|lat| is_lat(*lat)));
     let lon = cell.read(Column::Lon, &text, LON_RULE, |t| t.parse().ok().filter(|lon| is_lon(*lon)));
-    let form_factor = cell.read(Column::FormFactor, &text, FormFactor::RULE, FormFactor::named);
-    let propulsion_type =
-        cell.read(Column::PropulsionType, &text, PropulsionType::RULE, PropulsionType::named);
+    let form_factor = cell.read(Column::FormFactor, &text, FORM_FACTOR_RULE, form_factor);
+    let propulsion_type = cell.read(Column::PropulsionType, &text, PROPULSION_TYPE_RULE, propulsion_type);
     let plan_id = cell.read(Column::PlanId, &text, ID_RULE, |t| PlanId::new(t).ok());
     let current_fuel_percent = cell.read(Column::CurrentFuelPercent, &text, CHARGE_RULE, charge);
     let max_range_meters = cell.read(Column::MaxRangeMeters, &text, RANGE_RULE, range);

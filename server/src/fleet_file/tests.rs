@@ -203,12 +203,12 @@ fn only_the_first_problems_are_described_and_the_rest_is_counted() {
 #[test]
 fn the_gbfs_words_are_read_as_they_are_written() {
     for form in FormFactor::ALL {
-        assert_eq!(FormFactor::named(form.as_str()), Some(*form));
-        assert!(FormFactor::RULE.contains(form.as_str()));
+        assert_eq!(vocabulary::form_factor(form.as_str()), Some(form));
+        assert!(vocabulary::FORM_FACTOR_RULE.contains(form.as_str()));
     }
     for propulsion in PropulsionType::ALL {
-        assert_eq!(PropulsionType::named(propulsion.as_str()), Some(*propulsion));
-        assert!(PropulsionType::RULE.contains(propulsion.as_str()));
+        assert_eq!(vocabulary::propulsion_type(propulsion.as_str()), Some(propulsion));
+        assert!(vocabulary::PROPULSION_TYPE_RULE.contains(propulsion.as_str()));
     }
 }
 

@@ -5,15 +5,15 @@ mod tree;
 
 use std::collections::BTreeMap;
 
-use self::tree::{CellTree, Item, Place};
-use super::nearest::Nearest;
+use self::tree::{CellTree, Place};
+use super::nearest::{Item, Nearest};
 use super::roster::Roster;
 use super::{IndexEntry, NearestQuery, Neighbour, VehicleIndex};
 use crate::ids::{VehicleId, VehicleTypeId};
 
 /// A [`VehicleIndex`] of adaptive cells on the unit sphere, one set of cells per vehicle type.
 ///
-/// Six hemispheres are quartered again and again until a cell holds a few vehicles, so cells are small in a city
+/// The six faces of a cube around the earth are quartered again and again until a cell holds a few vehicles, so cells are small in a city
 /// and wide at sea, and neither the poles nor the antimeridian are special. Most moves stay within their cell and
 /// change three numbers. A search compares squared chords: it computes no sine but those of its centre, and one
 /// arcsine per vehicle it answers.

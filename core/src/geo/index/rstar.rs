@@ -4,7 +4,7 @@ use ::rstar::RTree;
 use ::rstar::primitives::GeomWithData;
 
 use super::super::point::{Unit, chord_squared};
-use super::nearest::Nearest;
+use super::nearest::{Item, Nearest};
 use super::roster::Roster;
 use super::{IndexEntry, NearestQuery, Neighbour, VehicleIndex};
 use crate::ids::VehicleId;
@@ -74,7 +74,7 @@ impl VehicleIndex for RstarIndex {
                 query.vehicle_type.is_none_or(|kind| *kind == entry.vehicle_type) && query.admits(entry)
             };
             if self.roster.entry(item.data).is_some_and(wanted) {
-                nearest.offer(chord, item.data);
+                nearest.offer_all(&[Item { unit: *item.geom(), slot: item.data }], &|_| true);
             }
         }
         nearest.finish(&self.roster)

@@ -167,6 +167,14 @@ fn with_nothing_to_hold_a_ride_may_start_and_settling_nothing_ends_it() {
 }
 
 #[test]
+fn a_status_reads_the_same_everywhere() {
+    for led in [Led::new(), Led::held(), Led::captured()] {
+        let status = led.payment.status();
+        assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+    }
+}
+
+#[test]
 fn amounts_that_make_no_sense_are_refused() {
     let usd = Money::from_minor(1, Currency::USD);
     let held = Led::held();

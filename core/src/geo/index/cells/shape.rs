@@ -1,165 +1,250 @@
-//! The geometry of a cell: a patch of the unit sphere and the box around it.
+//! The geometry of a cell: a square patch of the unit sphere.
 
 use super::super::super::point::Unit;
 
-/// The edge of the smallest cell: 2^-22, a metre and a half. Vehicles piled up on one spot share a cell of any
-/// number.
-const SMALLEST: f64 = 1.0 / 4_194_304.0;
-
-/// How far the squared length of a computed unit vector may be off 1, generously: its roundings are a few 2^-53.
-const OFF_SPHERE: f64 = 1e-14;
-
-/// The part of a hemisphere that lies over a rectangle of its disc, seen along the axis it is named after.
-///
-/// The sides of the rectangle are multiples of a power of two, so they and their halves are exact. The box
-/// around the patch reaches along the third axis as far as the sphere does over the rectangle.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Shape {
-    hemisphere: Hemisphere,
-    first: Side,
-    second: Side,
-    lo: Unit,
-    hi: Unit,
-}
-
-/// One of six: the halves around +x, -x, +y, -y, +z and -z.
+/// One of the six faces of a cube around the earth: those that look along +x, -x, +y, -y, +z and -z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Hemisphere {
-    along: Axis,
-    negative: bool,
+pub(super) struct Face(usize);
+
+/// A point as a face sees it: height over the centre of the earth, and the two directions across.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    height: f64,
+    first: f64,
+    second: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Axis {
-    X,
-    Y,
-    Z,
-}
+impl Face {
+    pub(super) const ALL: [Self; 6] = [Self(0), Self(1), Self(2), Self(3), Self(4), Self(5)];
 
-impl Axis {
-    /// The two other coordinates.
-    const fn across(self, [x, y, z]: Unit) -> (f64, f64) {
-        match self {
-            Self::X => (y, z),
-            Self::Y => (x, z),
-            Self::Z => (x, y),
-        }
-    }
-
-    const fn join(self, first: f64, second: f64, along: f64) -> Unit {
-        match self {
-            Self::X => [along, first, second],
-            Self::Y => [first, along, second],
-            Self::Z => [first, second, along],
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Side {
-    lo: f64,
-    hi: f64,
-}
-
-impl Side {
-    const WHOLE: Self = Self { lo: -1.0, hi: 1.0 };
-
-    const fn middle(self) -> f64 {
-        self.lo + (self.hi - self.lo) / 2.0
-    }
-
-    const fn half(self, upper: bool) -> Self {
-        if upper { Self { lo: self.middle(), hi: self.hi } } else { Self { lo: self.lo, hi: self.middle() } }
-    }
-
-    /// The least and the greatest square of a number within. No side but a hemisphere's straddles 0.
-    fn squares(self) -> (f64, f64) {
-        let (lo, hi) = (self.lo * self.lo, self.hi * self.hi);
-        if self.lo < 0.0 && self.hi > 0.0 { (0.0, lo.max(hi)) } else { (lo.min(hi), lo.max(hi)) }
-    }
-}
-
-impl Shape {
-    fn new(hemisphere: Hemisphere, first: Side, second: Side) -> Self {
-        let ((a_least, a_most), (b_least, b_most)) = (first.squares(), second.squares());
-        let top = (1.0 - a_least - b_least + OFF_SPHERE).max(0.0).sqrt();
-        let bottom = (1.0 - a_most - b_most - OFF_SPHERE).max(0.0).sqrt();
-        let (low, high) = if hemisphere.negative { (-top, -bottom) } else { (bottom, top) };
-        Self {
-            hemisphere,
-            first,
-            second,
-            lo: hemisphere.along.join(first.lo, second.lo, low),
-            hi: hemisphere.along.join(first.hi, second.hi, high),
-        }
-    }
-
-    /// The six hemispheres. They overlap: a point goes into the one of [`Shape::hemisphere_of`], whose axis it is
-    /// closest to, so that no patch with vehicles is seen from a steep side.
-    pub(super) fn hemispheres() -> impl Iterator<Item = Self> {
-        let axes = [Axis::X, Axis::Y, Axis::Z].into_iter();
-        let both = axes.flat_map(|along| [false, true].map(|negative| Hemisphere { along, negative }));
-        both.map(|hemisphere| Self::new(hemisphere, Side::WHOLE, Side::WHOLE))
-    }
-
-    /// The place in [`Shape::hemispheres`] of the one a point belongs to.
-    pub(super) fn hemisphere_of([x, y, z]: &Unit) -> usize {
-        let (axis, along) = if x.abs() >= y.abs() && x.abs() >= z.abs() {
+    /// The face that a point lies on, by the greatest of its coordinates.
+    pub(super) fn of([x, y, z]: &Unit) -> Self {
+        let (pair, along) = if x.abs() >= y.abs() && x.abs() >= z.abs() {
             (0, x)
         } else if y.abs() >= z.abs() {
             (2, y)
         } else {
             (4, z)
         };
-        axis | usize::from(*along < 0.0)
+        Self(pair | usize::from(*along < 0.0))
     }
 
-    /// The corners of a box around the patch, in half the memory and never smaller than the box itself.
-    pub(super) fn outer(&self) -> ([f32; 3], [f32; 3]) {
-        let lo = self.lo.map(|at| {
-            let near = at as f32;
-            if f64::from(near) > at { near.next_down() } else { near }
-        });
-        let hi = self.hi.map(|at| {
-            let near = at as f32;
-            if f64::from(near) < at { near.next_up() } else { near }
-        });
-        (lo, hi)
+    /// Its place in [`Face::ALL`].
+    pub(super) const fn number(self) -> usize {
+        self.0
     }
 
-    pub(super) fn is_smallest(&self) -> bool {
-        self.first.hi - self.first.lo <= SMALLEST
-    }
-
-    /// Whether the box around the patch holds the point.
-    pub(super) fn contains(&self, unit: &Unit) -> bool {
-        unit.iter().zip(&self.lo).zip(&self.hi).all(|((at, lo), hi)| lo <= at && at <= hi)
-    }
-
-    /// In which quarter of the patch a point lies: bit 0 for the upper half of one side, bit 1 for the other's.
-    pub(super) fn quadrant(&self, unit: &Unit) -> usize {
-        let (first, second) = self.hemisphere.along.across(*unit);
-        usize::from(first >= self.first.middle()) | usize::from(second >= self.second.middle()) << 1
-    }
-
-    /// The quarter of that number.
-    pub(super) fn quarter(&self, quadrant: usize) -> Self {
-        let (first, second) = (self.first.half(quadrant & 1 == 1), self.second.half(quadrant & 2 == 2));
-        Self::new(self.hemisphere, first, second)
-    }
-
-    /// The squared gap from a point to the box around the patch.
-    pub(super) fn bound(&self, center: &Unit) -> f64 {
-        let sides = center.iter().zip(&self.lo).zip(&self.hi);
-        sides.fold(0.0, |sum, ((at, lo), hi)| sum + gap_squared(*at, *lo, *hi))
+    pub(super) const fn view(self, [x, y, z]: Unit) -> View {
+        let (along, first, second) = match self.0 {
+            0 | 1 => (x, y, z),
+            2 | 3 => (y, x, z),
+            _ => (z, x, y),
+        };
+        View { height: if self.0 & 1 == 1 { -along } else { along }, first, second }
     }
 }
 
-/// The square of the distance from `at` to the interval; 0 within it.
-pub(super) fn gap_squared(at: f64, lo: f64, hi: f64) -> f64 {
-    // Not `f64::max`: it looks out for NaN, of which there is none here, and takes three times as long.
-    let (below, above) = (lo - at, at - hi);
-    let gap = if below > above { below } else { above };
-    let gap = if gap > 0.0 { gap } else { 0.0 };
-    gap * gap
+/// A plane through the centre of the earth, leaning over one of the two directions across a face: cosine and
+/// sine of how far. Planes are what parts cells, so their edges are great circles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Plane {
+    cos: f64,
+    sin: f64,
+}
+
+impl Plane {
+    fn at(angle: f64) -> Self {
+        Self { cos: libm::cos(angle), sin: libm::sin(angle) }
+    }
+
+    /// How far a point is beyond the plane: negative on the near side.
+    const fn beyond(self, height: f64, across: f64) -> f64 {
+        across * self.cos - height * self.sin
+    }
+}
+
+/// Three planes that part a cell in halves: its near edge, its middle, its far edge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Halves {
+    near: Plane,
+    middle: Plane,
+    far: Plane,
+}
+
+impl Halves {
+    fn is_upper(&self, height: f64, across: f64) -> bool {
+        self.middle.beyond(height, across) >= 0.0
+    }
+
+    fn holds(&self, upper: bool, height: f64, across: f64) -> bool {
+        let (near, far) = if upper { (self.middle, self.far) } else { (self.near, self.middle) };
+        near.beyond(height, across) >= 0.0 && far.beyond(height, across) <= 0.0
+    }
+
+    /// The squared gaps from a point to the lower and to the upper half.
+    const fn gaps_squared(&self, height: f64, across: f64) -> [f64; 2] {
+        let near = self.near.beyond(height, across) + ROUNDING;
+        let middle = self.middle.beyond(height, across);
+        let far = self.far.beyond(height, across) - ROUNDING;
+        // At most one of each pair is above 0, so the sum is the one or the other without a branch.
+        let (below, above) = ((-near).max(0.0), (middle - ROUNDING).max(0.0));
+        let (under, over) = ((-middle - ROUNDING).max(0.0), far.max(0.0));
+        [below * below + above * above, under * under + over * over]
+    }
+}
+
+/// Ten times what rounding, a few 2^-53, can change in the distance of a unit vector from a plane or in a chord:
+/// 64 nanometres.
+const ROUNDING: f64 = 1e-14;
+
+/// How a cell is parted in four: by halves both ways.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Quartering {
+    first: Halves,
+    second: Halves,
+}
+
+impl Quartering {
+    /// In which quarter a point of the cell lies: bit 0 for the upper half one way, bit 1 for the other.
+    pub(super) fn quadrant(&self, at: &View) -> usize {
+        usize::from(self.first.is_upper(at.height, at.first))
+            | usize::from(self.second.is_upper(at.height, at.second)) << 1
+    }
+
+    /// Whether a point lies in that quarter, its edges included.
+    pub(super) fn holds(&self, quadrant: usize, at: &View) -> bool {
+        self.first.holds(quadrant & 1 == 1, at.height, at.first)
+            && self.second.holds(quadrant & 2 == 2, at.height, at.second)
+    }
+
+    /// The quadrants, the nearest first, each with a lower bound of the squared chord to anything in it.
+    ///
+    /// The chord to a point beyond a plane is no shorter than the way to the plane. Beyond two planes it is no
+    /// shorter than the way to the edge where they meet, and that is at least the root of the sum of the squares
+    /// over 1 + |cos| of the angle between them, which on a face of a cube is 60 degrees or more.
+    pub(super) fn nearest_first(&self, at: &View) -> [(f64, usize); 4] {
+        let [low, high] = self.first.gaps_squared(at.height, at.first);
+        let [left, right] = self.second.gaps_squared(at.height, at.second);
+        let bound = |a: f64, b: f64| a.max(b).max((a + b) * (1.0 / 1.500_001));
+        let bounds = [bound(low, left), bound(high, left), bound(low, right), bound(high, right)];
+        // The quadrant takes the place of the two lowest bits: that rounds down, and integers sort fast.
+        let [a, b, c, d] = bounds.map(|bound| bound.to_bits() & !3);
+        let order = |x: u64, y: u64| (x.min(y), x.max(y));
+        let ((a, b), (c, d)) = (order(a, b | 1), order(c | 2, d | 3));
+        let ((first, c), (b, last)) = (order(a, c), order(b, d));
+        let (second, third) = order(b, c);
+        [first, second, third, last].map(|key| (f64::from_bits(key & !3), (key & 3) as usize))
+    }
+}
+
+/// A patch of a face between two planes each way.
+///
+/// The planes stand at equal angles rather than at equal distances on the cube, so cells of one depth are nearly
+/// of one size (the "tangent" projection of S2).
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Shape {
+    face: Face,
+    depth: u8,
+    first: Side,
+    second: Side,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Side {
+    /// Radians from the axis of the face.
+    from: f64,
+    to: f64,
+}
+
+impl Side {
+    const WHOLE: Self = Self { from: -core::f64::consts::FRAC_PI_4, to: core::f64::consts::FRAC_PI_4 };
+
+    const fn middle(self) -> f64 {
+        f64::midpoint(self.from, self.to)
+    }
+
+    const fn half(self, upper: bool) -> Self {
+        if upper {
+            Self { from: self.middle(), to: self.to }
+        } else {
+            Self { from: self.from, to: self.middle() }
+        }
+    }
+
+    fn halves(self) -> Halves {
+        Halves { near: Plane::at(self.from), middle: Plane::at(self.middle()), far: Plane::at(self.to) }
+    }
+}
+
+/// Cells are not divided any further when their edge is 2.4 m, a quarter circle halved so often. Vehicles piled up
+/// on one spot share a cell of any number.
+const DEEPEST: u8 = 22;
+
+impl Shape {
+    pub(super) const fn whole(face: Face) -> Self {
+        Self { face, depth: 0, first: Side::WHOLE, second: Side::WHOLE }
+    }
+
+    pub(super) const fn face(&self) -> Face {
+        self.face
+    }
+
+    pub(super) const fn is_smallest(&self) -> bool {
+        self.depth >= DEEPEST
+    }
+
+    pub(super) fn quartering(&self) -> Quartering {
+        Quartering { first: self.first.halves(), second: self.second.halves() }
+    }
+
+    pub(super) const fn quarter(&self, quadrant: usize) -> Self {
+        Self {
+            face: self.face,
+            depth: self.depth.saturating_add(1),
+            first: self.first.half(quadrant & 1 == 1),
+            second: self.second.half(quadrant & 2 == 2),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::super::point::{Point, chord_squared};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_unit() -> impl Strategy<Value = Unit> {
+        let lon =
+            prop_oneof![3 => -180.0..=180.0_f64, 1 => prop::sample::select(vec![45.0, -45.0, 135.0, 180.0])];
+        (-90.0..=90.0_f64, lon).prop_map(|(lat, lon)| Point::new(lat, lon).unwrap().unit())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn no_vehicle_is_nearer_than_the_bound_of_its_cell(
+            vehicle in any_unit(),
+            far in any_unit(),
+            near in (-1e-3..1e-3_f64, -1e-3..1e-3_f64, -1e-3..1e-3_f64),
+            is_near in any::<bool>(),
+        ) {
+            let [x, y, z] = vehicle;
+            let moved = [x + near.0, y + near.1, z + near.2];
+            let length = moved.iter().map(|c| c * c).sum::<f64>().sqrt();
+            let center = if is_near { moved.map(|c| c / length) } else { far };
+            let face = Face::of(&vehicle);
+            let (seen, asked) = (face.view(vehicle), face.view(center));
+            let mut shape = Shape::whole(face);
+            while !shape.is_smallest() {
+                let quartering = shape.quartering();
+                let quadrant = quartering.quadrant(&seen);
+                prop_assert!(quartering.holds(quadrant, &seen));
+                let order = quartering.nearest_first(&asked);
+                prop_assert!(order.is_sorted_by(|a, b| a.0 <= b.0));
+                let bound = order.iter().find(|(_, number)| *number == quadrant).unwrap().0;
+                prop_assert!(bound <= chord_squared(&center, &vehicle), "{bound} at {shape:?}");
+                shape = shape.quarter(quadrant);
+            }
+        }
+    }
 }

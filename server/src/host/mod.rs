@@ -1,0 +1,203 @@
+//! The data plane put together: a store, the embedded adapters around it, and the tasks that keep it going.
+//!
+//! | Part | `serve` without further installation |
+//! |---|---|
+//! | store, outbox, inbox | one SQLite file (or memory) |
+//! | search | the index in this process, rebuilt on start, told of every commit |
+//! | bus | in process; the relay fills it from the outbox, the notifier empties it |
+//! | vehicles | agents in this process that verify real signed commands |
+//! | payments | a gateway that behaves like Stripe's test mode |
+//! | notifications | the log |
+
+pub mod demo;
+mod tasks;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rideplane_app::{App, Ports, Settings};
+use rideplane_core::geo::Zones;
+use rideplane_core::ids::VehicleId;
+use rideplane_core::pricing::PlanCatalogue;
+use rideplane_core::unlock::TrustedKeys;
+use rideplane_memory::{
+    Agents, IndexAvailability, LocalSigner, LogNotifier, MemoryBus, MemoryStore, NoSurge, RandomIds, SystemClock,
+    TestGateway,
+};
+use rideplane_ports::{
+    AuditSource, Breaker, Clock, Guarded, Inbox, Outbox, PaymentGateway, Store, VehicleRecord,
+};
+use rideplane_sqlite::SqliteStore;
+
+use crate::config::{Config, StoreUrl};
+use crate::{defaults, keys};
+
+/// Vehicles read at a time when search is rebuilt.
+const PAGE: usize = 1_000;
+
+/// A store, seen through each of its ports.
+#[derive(Clone)]
+pub struct AnyStore {
+    /// Aggregates.
+    pub store: Arc<dyn Store>,
+    /// Events for the bus.
+    pub outbox: Arc<dyn Outbox>,
+    /// Events handled.
+    pub inbox: Arc<dyn Inbox>,
+    /// Everything, for proofs.
+    pub audit: Arc<dyn AuditSource>,
+}
+
+/// The running data plane, without its HTTP face.
+pub struct Host {
+    /// The use cases.
+    pub app: App,
+    /// The store.
+    pub store: AnyStore,
+    /// The bus.
+    pub bus: Arc<MemoryBus>,
+    /// The vehicles.
+    pub agents: Arc<Agents>,
+    /// The payment gateway.
+    pub gateway: Arc<TestGateway>,
+}
+
+impl AnyStore {
+    fn of<S: Store + Outbox + Inbox + AuditSource + 'static>(store: S) -> Self {
+        let store = Arc::new(store);
+        Self { outbox: store.clone(), inbox: store.clone(), audit: store.clone(), store }
+    }
+
+    /// Opens the store of the configuration.
+    ///
+    /// # Errors
+    /// When another process has it, its schema is newer, or the file can't be used.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        match &config.store {
+            StoreUrl::Memory => Ok(Self::of(MemoryStore::new())),
+            StoreUrl::Sqlite(_) => {
+                keys::create_data_dir(&config.data)?;
+                let file = config.store_file().context("a sqlite store has a file")?;
+                Ok(Self::of(SqliteStore::open(&file).await?))
+            }
+        }
+    }
+}
+
+impl AnyStore {
+    /// Opens the store of the configuration for reading, beside a server that may be running.
+    ///
+    /// # Errors
+    /// When there is none, or it can't be read.
+    pub async fn open_read_only(config: &Config) -> anyhow::Result<Self> {
+        let file = config.store_file().context("a memory store lives in its process only: name a sqlite one")?;
+        if !file.exists() {
+            anyhow::bail!("{}: there is no such store; name it with --data or --store", file.display());
+        }
+        Ok(Self::of(SqliteStore::open_read_only(&file).await?))
+    }
+}
+
+impl Host {
+    /// Opens everything that the configuration names and rebuilds search.
+    ///
+    /// # Errors
+    /// Whatever can't be opened or read, said for a person.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        config.check_files()?;
+        keys::create_data_dir(&config.data)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = AnyStore::open(config).await?;
+        let command_key = keys::command_key(&config.data)?;
+        let embedded = keys::embedded_secrets(&config.data)?;
+        let trusted = TrustedKeys::new(command_key.id().clone(), command_key.verifying().to_bytes())?;
+        let in_memory = config.store == StoreUrl::Memory;
+        let (gateway, agents) = if in_memory {
+            (
+                TestGateway::in_memory(clock.clone(), embedded.gateway),
+                Agents::new(embedded.fleet, trusted, clock.clone()),
+            )
+        } else {
+            (
+                TestGateway::open(&config.data.join("test-gateway.jsonl"), clock.clone(), embedded.gateway)?,
+                Agents::open(&config.data.join("agents.jsonl"), embedded.fleet, trusted, clock.clone())?,
+            )
+        };
+        let (gateway, agents) = (Arc::new(gateway), Arc::new(agents));
+        let breaker = || Breaker::new(defaults::BREAKER_FAILURES, defaults::BREAKER_OPEN);
+        let guarded_store: Arc<dyn Store> =
+            Arc::new(Guarded::new(store.store.clone(), breaker(), clock.clone()));
+        let shared: Arc<dyn PaymentGateway> = gateway.clone();
+        let guarded_gateway: Arc<dyn PaymentGateway> = Arc::new(Guarded::new(shared, breaker(), clock.clone()));
+        let ports = Ports {
+            store: guarded_store,
+            outbox: store.outbox.clone(),
+            inbox: store.inbox.clone(),
+            availability: Arc::new(IndexAvailability::new()),
+            gateway: guarded_gateway,
+            link: agents.clone(),
+            notifier: Arc::new(LogNotifier),
+            signer: Arc::new(LocalSigner::new(command_key.id().clone(), command_key.signing().to_bytes())),
+            demand: Arc::new(NoSurge),
+            clock,
+            ids: Arc::new(RandomIds::new()?),
+        };
+        let app = App::new(ports, settings(config)?);
+        let host = Self { app, store, bus: Arc::new(MemoryBus::new()), agents, gateway };
+        host.rebuild().await?;
+        Ok(host)
+    }
+
+    /// Shows search every free vehicle of the store, and the agents where their vehicles stand.
+    async fn rebuild(&self) -> anyhow::Result<()> {
+        let mut after: Option<VehicleId> = None;
+        loop {
+            let page = self.store.store.vehicles(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.vehicle.state.id.clone());
+            for record in &page {
+                self.app.list_vehicle(record).await;
+                self.place(record).await?;
+            }
+        }
+    }
+
+    async fn place(&self, record: &VehicleRecord) -> anyhow::Result<()> {
+        use rideplane_ports::VehicleLink as _;
+        let vehicle = &record.vehicle.state;
+        // A vehicle with a key of its own is a real one: it has no agent here.
+        if self.agents.provision(&vehicle.id).await? == Some(vehicle.spec.key) {
+            let said = record.telemetry.as_ref();
+            if let Some(position) = said.and_then(|said| said.position) {
+                self.agents.place(&vehicle.id, position, said.and_then(|said| said.charge));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the operator decides, from the files that the configuration names.
+///
+/// # Errors
+/// A file that can't be read or does not hold what it should.
+pub fn settings(config: &Config) -> anyhow::Result<Settings> {
+    let plans = match &config.pricing_file {
+        Some(path) => read_plans(path)?,
+        None => defaults::default_plans(defaults::CURRENCY)?,
+    };
+    let zones = match &config.zones_file {
+        Some(path) => Zones::from_geojson(&read(path)?)
+            .with_context(|| format!("zones_file {}", path.display()))?,
+        None => Zones::default(),
+    };
+    Ok(Settings { policy: config.policy.clone(), plans, zones })
+}
+
+fn read_plans(path: &Path) -> anyhow::Result<PlanCatalogue> {
+    serde_json::from_str(&read(path)?).with_context(|| format!("pricing_file {}", path.display()))
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))
+}
