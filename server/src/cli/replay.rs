@@ -32,8 +32,9 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         .context("the runtime can't be started")?;
     let report = runtime.block_on(driver::run(&options))?;
     let folder = &args.report;
-    let [json, html] =
-        report.write(folder).with_context(|| format!("the report can't be written to {}", folder.display()))?;
+    let [json, html] = report
+        .write(folder)
+        .with_context(|| format!("the report can't be written to {}", folder.display()))?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{report}\nreport: {} and {}", html.display(), json.display())
         .context("the summary can't be written to standard output")?;

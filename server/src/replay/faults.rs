@@ -188,11 +188,7 @@ fn pickup(rates: &Rates, dice: Dice) -> Pickup {
     upto += rates.unlock;
     if roll < upto {
         let how = dice.roll("unlock");
-        return if how < 0.5 {
-            Pickup::AnswerLost
-        } else {
-            Pickup::LockJams { gives_up: how > 0.85 }
-        };
+        return if how < 0.5 { Pickup::AnswerLost } else { Pickup::LockJams { gives_up: how > 0.85 } };
     }
     Pickup::Rides
 }
@@ -261,8 +257,7 @@ mod tests {
     #[test]
     fn rates_are_what_they_say() {
         let declined = |plan: &Plan| matches!(plan.paying, Paying::Declined { .. });
-        let abandoned =
-            |plan: &Plan| plan.paying == Paying::ThreeDSecure(Authentication::Abandoned);
+        let abandoned = |plan: &Plan| plan.paying == Paying::ThreeDSecure(Authentication::Abandoned);
         let silent = |plan: &Plan| matches!(plan.pickup, Pickup::VehicleSilent(_));
         for (share, expected) in [
             (share(Faults::Everyday, declined), 0.04),

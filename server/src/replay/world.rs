@@ -17,7 +17,9 @@ use rideplane_memory::vehicles::{Lasts, VehicleFault};
 use rideplane_memory::{
     Agents, IndexAvailability, LocalSigner, LogNotifier, MemoryBus, MemoryStore, NoSurge, TestGateway,
 };
-use rideplane_ports::{AuditSource, Clock, EventPublisher, EventSource, FromVehicle, Inbox, Outbox, PortError, Store};
+use rideplane_ports::{
+    AuditSource, Clock, EventPublisher, EventSource, FromVehicle, Inbox, Outbox, PortError, Store,
+};
 use rideplane_sqlite::{SqliteConfig, SqliteStore};
 use sha2::{Digest as _, Sha256};
 
@@ -165,7 +167,8 @@ async fn open(kind: StoreKind, data: Option<&Path>) -> anyhow::Result<(Sides, Op
         StoreKind::Memory => Ok((sides(Arc::new(MemoryStore::new())), None)),
         StoreKind::Sqlite => {
             let temporary = if data.is_none() { Some(Temporary::new()?) } else { None };
-            let folder = temporary.as_ref().map(|folder| folder.0.as_path()).or(data).unwrap_or(Path::new("."));
+            let folder =
+                temporary.as_ref().map(|folder| folder.0.as_path()).or(data).unwrap_or(Path::new("."));
             std::fs::create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))?;
             let file = folder.join("replay.db");
             anyhow::ensure!(
@@ -183,7 +186,12 @@ fn sides<S: Store + Outbox + Inbox + AuditSource + 'static>(store: Arc<S>) -> Si
 }
 
 fn secret(seed: u64, purpose: &str) -> [u8; 32] {
-    Sha256::new().chain_update(b"rideplane replay").chain_update(seed.to_be_bytes()).chain_update(purpose).finalize().into()
+    Sha256::new()
+        .chain_update(b"rideplane replay")
+        .chain_update(seed.to_be_bytes())
+        .chain_update(purpose)
+        .finalize()
+        .into()
 }
 
 /// A folder that goes with its owner.

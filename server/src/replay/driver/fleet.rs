@@ -93,7 +93,8 @@ async fn finish(all: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
 
 /// The type of a vehicle: what the trip asks for, else by the usual shares.
 fn kind(trip: &Trip, dice: Dice) -> VehicleKind {
-    let named = trip.vehicle_type.as_ref().and_then(|name| KINDS.iter().find(|kind| kind.name == name.as_str()));
+    let named =
+        trip.vehicle_type.as_ref().and_then(|name| KINDS.iter().find(|kind| kind.name == name.as_str()));
     if let Some(kind) = named {
         return *kind;
     }

@@ -146,12 +146,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let end = trips.last().map_or(begin, |trip| trip.started_at);
     let world = World::build(options.store, options.data.as_deref(), options.seed).await?;
     world.clock.set(begin);
-    let env = Arc::new(Env {
-        world,
-        seed: options.seed,
-        rates: options.faults.rates(),
-        silent: Mutex::default(),
-    });
+    let env =
+        Arc::new(Env { world, seed: options.seed, rates: options.faults.rates(), silent: Mutex::default() });
     let fleet = fleet::place(&env, size, &trips, begin).await.context("the fleet can't be placed")?;
     let hours = end.since(begin).as_seconds() / 3_600;
     let mut driver = Driver {

@@ -130,8 +130,7 @@ impl Seeker {
                     notes.add(Note::Count(Counter::BookingCreated));
                     let plan = Plan::draw(&env.rates, self.dice);
                     let Self { trip, user, dice, .. } = *self;
-                    let journey =
-                        Journey::new(trip, user, dice, plan, vehicle_id, created.booking_id, now);
+                    let journey = Journey::new(trip, user, dice, plan, vehicle_id, created.booking_id, now);
                     Tried::Booked(Box::new(journey))
                 }
                 Err(error) => {

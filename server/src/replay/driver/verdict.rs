@@ -34,7 +34,9 @@ pub(super) async fn judge(env: &Env, recorder: &mut Recorder, published: u64) ->
     }
     if audited.events != published {
         let events = audited.events;
-        recorder.audit_violation(format!("every event is published: {events} in the store, {published} on the bus"));
+        recorder.audit_violation(format!(
+            "every event is published: {events} in the store, {published} on the bus"
+        ));
     }
     compare(env, &audited, recorder);
     Ok(())
