@@ -3,7 +3,7 @@
 use futures_util::stream::{self, StreamExt as _};
 use rideplane_core::booking::{Command, journey};
 use rideplane_core::fleet;
-use rideplane_core::ids::BookingId;
+use rideplane_core::ids::{BookingId, VehicleId};
 use rideplane_ports::AggregateKey;
 
 use crate::{App, AppError};
@@ -40,16 +40,23 @@ impl App {
         let silent_since = now.minus(self.settings.policy.heartbeat_timeout);
         let silent = self.ports.store.silent_vehicles(silent_since, limit).await?;
         worked.went_offline = silent.len();
-        let marks = silent.into_iter().map(|id| async move {
-            let last_reported = match self.ports.store.telemetry(&id).await? {
-                Some(telemetry) if telemetry.last_reported > silent_since => return Ok(()),
-                Some(telemetry) => telemetry.last_reported,
-                None => silent_since,
-            };
-            self.command_vehicle(&id, &fleet::Command::WentOffline { last_reported }).await.map(drop)
-        });
+        let marks = silent.into_iter().map(|id| async move { self.check_presence(&id).await });
         worked.failed += self.all(marks, parallel).await;
         Ok(worked)
+    }
+
+    /// Marks a vehicle as offline if it has been silent for too long; the booking that has it follows.
+    ///
+    /// # Errors
+    /// When the store is down, or the vehicle does not exist.
+    pub async fn check_presence(&self, id: &VehicleId) -> Result<(), AppError> {
+        let silent_since = self.now().minus(self.settings.policy.heartbeat_timeout);
+        let last_reported = match self.ports.store.telemetry(id).await? {
+            Some(telemetry) if telemetry.last_reported > silent_since => return Ok(()),
+            Some(telemetry) => telemetry.last_reported,
+            None => silent_since,
+        };
+        self.command_vehicle(id, &fleet::Command::WentOffline { last_reported }).await.map(drop)
     }
 
     /// Tells a booking the time and makes the calls that are due.

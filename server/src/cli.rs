@@ -15,7 +15,13 @@ use rideplane_core::time::Timestamp;
 
 use crate::commands;
 use crate::config::{self, Flag, Loaded, StoreUrl};
+use crate::replay::faults::Faults;
+use crate::replay::fold::Fold;
+use crate::replay::trips::Format;
+use crate::replay::world::StoreKind;
 use crate::token::token;
+
+mod replay;
 
 /// The booking data plane of shared mobility: search, reserve, pay, unlock, ride, end, capture.
 #[derive(Debug, Parser)]
@@ -41,6 +47,9 @@ pub enum Command {
     /// Print a bearer token of this installation's own key
     #[command(after_help = TOKEN_HELP)]
     Token(TokenArgs),
+    /// Take real trips through the whole journey and report what came of them
+    #[command(after_help = REPLAY_HELP)]
+    Replay(ReplayArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -174,11 +183,14 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     pub trips: Option<PathBuf>,
     /// The form of the trips
-    #[arg(long, value_enum, default_value_t = TripFormat::ChicagoTaxi)]
-    pub format: TripFormat,
+    #[arg(long, value_enum, default_value_t = Format::ChicagoTaxi)]
+    pub format: Format,
     /// The store to book against
-    #[arg(long, value_enum, default_value_t = ReplayStore::Sqlite)]
-    pub store: ReplayStore,
+    #[arg(long, value_enum, default_value_t = StoreKind::Sqlite)]
+    pub store: StoreKind,
+    /// Keep the store's files in this folder, for `rideplane audit --store sqlite:DIR/replay.db`
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// How many vehicles [default: chosen from the trips]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub fleet: Option<u32>,
@@ -194,46 +206,6 @@ pub struct ReplayArgs {
     /// Where report.json and report.html go
     #[arg(long, value_name = "DIR", default_value = "rideplane-report")]
     pub report: PathBuf,
-}
-
-/// The form of a trip file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TripFormat {
-    /// The City of Chicago's taxi trips
-    ChicagoTaxi,
-    /// Rideplane's own columns
-    Rideplane,
-}
-
-/// The store of a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ReplayStore {
-    /// A SQLite file, as `serve` uses it
-    Sqlite,
-    /// In memory
-    Memory,
-}
-
-/// How much goes wrong in a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Faults {
-    /// Nothing
-    None,
-    /// What a normal day brings: declines, 3-D Secure, lost answers, no-shows
-    Everyday,
-    /// Ten times that
-    Storm,
-}
-
-/// What span of time a replay's trips are laid into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Fold {
-    /// One week: weekday and time of day stay
-    Week,
-    /// One day: time of day stays
-    Day,
-    /// As recorded
-    None,
 }
 
 /// `rideplane fleet`.
@@ -347,6 +319,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
             let loaded = load_config(args.config.as_deref(), flags.as_slice())?;
             print(&token(args, &loaded.config, system_time()?)?)
         }
+        Command::Replay(args) => replay::run(args),
         Command::Config(ConfigCommand::Check(args)) => {
             let loaded = load_config(args.config.as_deref(), &[])?;
             loaded.config.check_files()?;

@@ -79,7 +79,7 @@ fn serve_flags_become_settings_and_keep_their_names_in_errors() {
 #[test]
 fn replay_and_audit_take_what_the_help_says() {
     let Ok(Every::Replay(args)) = parse("replay") else { panic!("replay") };
-    assert_eq!((args.faults, args.fold, args.store), (Faults::Everyday, Fold::Week, ReplayStore::Sqlite));
+    assert_eq!((args.faults, args.fold, args.store), (Faults::Everyday, Fold::Week, StoreKind::Sqlite));
     assert!(parse("replay --faults storm --fold none --format rideplane --store memory --fleet 9").is_ok());
     assert!(parse("replay --fleet 0").is_err());
     let Ok(Every::Audit(args)) = parse("audit --store sqlite:x.db") else { panic!("audit") };

@@ -1,13 +1,16 @@
-//! The replay of real trips: everything around the journeys that needs no store, no clock and no network.
+//! The replay of real trips.
 //!
 //! ```text
-//! trips file -> [trips] -> Trip | Skipped -> [fold] -> trips in order -> (the driver) -> [report::Recorder]
+//! trips file -> [trips] -> Trip | Skipped -> [fold] -> trips in order -> [driver] -> [report::Recorder]
 //!                                                                                           |
 //!                                                      report.json, report.html <- [report::Report]
 //! ```
-//! The driver tells a [`report::Recorder`] what happened and when; nothing here reads the time itself.
+//! The driver tells a [`report::Recorder`] what happened and when; only the driver reads the time itself.
 
+pub mod driver;
+pub mod faults;
 pub mod fold;
 pub mod html;
 pub mod report;
 pub mod trips;
+pub mod world;
