@@ -245,14 +245,19 @@ impl Driver {
             notes.record(&mut self.recorder);
             seekers.push(seeker);
         }
+        let mut taken = BTreeSet::new();
         while !seekers.is_empty() {
-            seekers = self.round(seekers).await?;
+            seekers = self.round(seekers, &mut taken).await?;
         }
         Ok(())
     }
 
     /// Everybody tries the vehicle they like best; who lost it comes back.
-    async fn round(&mut self, mut seekers: Vec<Seeker>) -> anyhow::Result<Vec<Seeker>> {
+    async fn round(
+        &mut self,
+        mut seekers: Vec<Seeker>,
+        taken: &mut BTreeSet<VehicleId>,
+    ) -> anyhow::Result<Vec<Seeker>> {
         seekers.sort_by_key(|seeker| seeker.trip.index);
         let mut wanted: BTreeMap<VehicleId, Vec<Seeker>> = BTreeMap::new();
         for seeker in seekers {
@@ -265,9 +270,11 @@ impl Driver {
         // same, whoever was quicker elsewhere.
         let mut lost = Vec::new();
         let (mut first, mut late) = (Vec::with_capacity(wanted.len()), Vec::new());
-        for riders in wanted.into_values() {
+        for (vehicle, riders) in wanted {
             let mut riders = riders.into_iter();
-            first.extend(riders.next().map(|rider| vec![rider]));
+            if taken.insert(vehicle) {
+                first.extend(riders.next().map(|rider| vec![rider]));
+            }
             let riders: Vec<Seeker> = riders.collect();
             if !riders.is_empty() {
                 late.push(riders);
