@@ -1,5 +1,7 @@
 //! The replay as a whole: the first trips of the real log, on both stores, under all faults.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
+
 use std::path::PathBuf;
 
 use rideplane::replay::driver::{self, CHICAGO, Options};

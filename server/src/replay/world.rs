@@ -20,7 +20,7 @@ use rideplane_memory::{
 use rideplane_ports::{
     AuditSource, Clock, EventPublisher, EventSource, FromVehicle, Inbox, Outbox, PortError, Store,
 };
-use rideplane_sqlite::{SqliteConfig, SqliteStore};
+use rideplane_sqlite::{Durability, SqliteConfig, SqliteStore};
 use sha2::{Digest as _, Sha256};
 
 use super::driver::gateway::Bank;
@@ -176,7 +176,9 @@ async fn open(kind: StoreKind, data: Option<&Path>) -> anyhow::Result<(Sides, Op
                 "{} exists: a replay begins with an empty store, so name another folder or remove it",
                 file.display()
             );
-            Ok((sides(Arc::new(SqliteStore::open(SqliteConfig::new(&file)).await?)), temporary))
+            // A replay that a power cut ends is begun again: there is nothing to sync for.
+            let config = SqliteConfig::new(&file).with_durability(Durability::ProcessCrash);
+            Ok((sides(Arc::new(SqliteStore::open(config).await?)), temporary))
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::defaults::{KINDS, VehicleKind};
 use crate::replay::faults::Dice;
 use crate::replay::trips::{LatLon, Trip};
 
-/// One vehicle for this many trips of a week: a Chicago taxi's worth of rides, and few enough to be missed.
-const TRIPS_PER_VEHICLE: u64 = 35;
+/// One vehicle for this many trips, about three a day on the trips that come with Rideplane: few enough to be missed.
+const TRIPS_PER_VEHICLE: u64 = 20;
 
 /// Vehicles are registered this many at a time.
 const BATCH: u64 = 64;
@@ -40,7 +40,7 @@ pub(super) async fn place(
     let mut ids = Vec::new();
     let mut all = JoinSet::new();
     for n in 0..size {
-        let dice = Dice::new(env.seed, n).nth(0x666c_6565_74);
+        let dice = Dice::new(env.seed, n).nth(0x0066_6c65_6574);
         let trip = trips.get((dice.bits("trip") % trips.len().max(1) as u64) as usize);
         let Some(trip) = trip else { break };
         let position = near(trip.pickup, dice)?;

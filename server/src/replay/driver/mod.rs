@@ -5,8 +5,8 @@
 //!
 //! - Time goes in windows of fifteen virtual minutes. A window has three parts, each ended by a barrier.
 //!   1. The trips that begin in it look for vehicles; all see the index as it was when the window began. Then they reserve
-//!      in rounds: who wants the same vehicle in one round asks for it one after another, in the order of the trip log, so
-//!      that the loser really is refused, hears of alternatives, and tries one of them in the next round.
+//!      in rounds: of those who want the same vehicle in one round the first in the trip log gets it; the others ask after
+//!      that, really are refused, hear of alternatives, and try one of them in the next round.
 //!   2. Everything else that is due in the window happens: each vehicle's journeys are one task, in order of virtual time.
 //!      Tasks touch different vehicles and different bookings.
 //!   3. The worker does what is due, and vehicles report. What was freed in this window is found in the next.
@@ -234,7 +234,7 @@ impl Driver {
             let scope = Scope::new(trip.started_at, Dice::new(env.seed, trip.index));
             searches.spawn(scope.run(async move {
                 let mut notes = Notes::default();
-                let mut seeker = Box::new(Seeker::new(&env, trip)?);
+                let mut seeker = Seeker::new(&env, trip)?;
                 seeker.search(&env, &mut notes).await;
                 anyhow::Ok((seeker, notes))
             }));
@@ -245,24 +245,50 @@ impl Driver {
             notes.record(&mut self.recorder);
             seekers.push(seeker);
         }
+        let mut taken = BTreeSet::new();
         while !seekers.is_empty() {
-            seekers = self.round(seekers).await?;
+            seekers = self.round(seekers, &mut taken).await?;
         }
         Ok(())
     }
 
     /// Everybody tries the vehicle they like best; who lost it comes back.
-    async fn round(&mut self, mut seekers: Vec<Box<Seeker>>) -> anyhow::Result<Vec<Box<Seeker>>> {
+    async fn round(
+        &mut self,
+        mut seekers: Vec<Seeker>,
+        taken: &mut BTreeSet<VehicleId>,
+    ) -> anyhow::Result<Vec<Seeker>> {
         seekers.sort_by_key(|seeker| seeker.trip.index);
-        let mut wanted: BTreeMap<VehicleId, Vec<Box<Seeker>>> = BTreeMap::new();
+        let mut wanted: BTreeMap<VehicleId, Vec<Seeker>> = BTreeMap::new();
         for seeker in seekers {
             match seeker.next() {
                 Some(vehicle) => wanted.entry(vehicle.clone()).or_default().push(seeker),
                 None => self.recorder.no_vehicle_nearby(&seeker.trip),
             }
         }
+        // First those who get theirs, then those who come too late: what the latter are offered instead is then the
+        // same, whoever was quicker elsewhere.
+        let mut lost = Vec::new();
+        let (mut first, mut late) = (Vec::with_capacity(wanted.len()), Vec::new());
+        for (vehicle, riders) in wanted {
+            let mut riders = riders.into_iter();
+            if taken.insert(vehicle) {
+                first.extend(riders.next().map(|rider| vec![rider]));
+            }
+            let riders: Vec<Seeker> = riders.collect();
+            if !riders.is_empty() {
+                late.push(riders);
+            }
+        }
+        self.attempt(first, &mut lost).await?;
+        self.attempt(late, &mut lost).await?;
+        Ok(lost)
+    }
+
+    /// Riders of one group ask one after another, groups side by side.
+    async fn attempt(&mut self, groups: Vec<Vec<Seeker>>, lost: &mut Vec<Seeker>) -> anyhow::Result<()> {
         let mut tries = JoinSet::new();
-        for riders in wanted.into_values() {
+        for riders in groups {
             let env = Arc::clone(&self.env);
             let scope = Scope::new(self.env.world.app.now(), Dice::new(env.seed, 0));
             tries.spawn(scope.run(async move {
@@ -274,7 +300,6 @@ impl Driver {
                 (tried, notes)
             }));
         }
-        let mut lost = Vec::new();
         while let Some(done) = tries.join_next().await {
             let (tried, notes) = done?;
             notes.record(&mut self.recorder);
@@ -283,11 +308,11 @@ impl Driver {
                     Tried::Booked(journey) => {
                         self.lanes.entry(journey.vehicle_id.clone()).or_default().push(*journey);
                     }
-                    Tried::Lost(seeker) => lost.push(seeker),
+                    Tried::Lost(seeker) => lost.push(*seeker),
                 }
             }
         }
-        Ok(lost)
+        Ok(())
     }
 
     /// All that is due before `end` happens.

@@ -88,7 +88,7 @@ impl Seeker {
             Ok(view) => {
                 let liking = |id: &VehicleId, kind: &str, distance_m: f64| {
                     // Nobody walks by the metre: near enough is near enough, and tastes differ.
-                    let taste = self.dice.roll(id.as_str()) * 60.0;
+                    let taste = self.dice.roll(id.as_str()) * 200.0;
                     let wrong_kind = if kind == self.favourite() { 0.0 } else { 250.0 };
                     distance_m + taste + wrong_kind
                 };
@@ -114,8 +114,8 @@ impl Seeker {
     }
 
     /// Tries to book the vehicle they like best.
-    pub(super) async fn reserve(mut self: Box<Self>, env: &Env, notes: &mut Notes) -> Tried {
-        let Some(vehicle_id) = self.wanted.pop() else { return Tried::Lost(self) };
+    pub(super) async fn reserve(mut self, env: &Env, notes: &mut Notes) -> Tried {
+        let Some(vehicle_id) = self.wanted.pop() else { return Tried::Lost(Box::new(self)) };
         let tries = self.tried.len();
         self.tried.push(vehicle_id.clone());
         let now = self.trip.started_at.plus(HESITATION.times(tries as i64));
@@ -129,23 +129,23 @@ impl Seeker {
                 Ok(created) => {
                     notes.add(Note::Count(Counter::BookingCreated));
                     let plan = Plan::draw(&env.rates, self.dice);
-                    let Self { trip, user, dice, .. } = *self;
+                    let Self { trip, user, dice, .. } = self;
                     let journey = Journey::new(trip, user, dice, plan, vehicle_id, created.booking_id, now);
                     Tried::Booked(Box::new(journey))
                 }
                 Err(error) => {
                     notes.add(Note::Wrong(format!("a booking's answer is unreadable: {error}")));
-                    Tried::Lost(self)
+                    Tried::Lost(Box::new(self))
                 }
             },
             Ok(answer) => {
                 notes.add(Note::Count(Counter::Conflict));
                 self.consider(&answer.body);
-                Tried::Lost(self)
+                Tried::Lost(Box::new(self))
             }
             Err(error) => {
                 notes.add(Note::Wrong(format!("booking {vehicle_id} for trip {}: {error}", self.trip.index)));
-                Tried::Lost(self)
+                Tried::Lost(Box::new(self))
             }
         }
     }
