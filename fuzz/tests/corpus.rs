@@ -9,7 +9,9 @@ use rideplane_fuzz::{TARGETS, Target};
 fn mutations(target: &str) -> u64 {
     match target {
         "unlock_decode" => 400,
-        "booking_commands" => 600,
+        "geo_index" => 250,
+        "booking_commands" | "trip_rows" | "fleet_file" => 500,
+        "payment_facts" | "config" => 800,
         _ => 2_000,
     }
 }
