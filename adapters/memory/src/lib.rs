@@ -1,1 +1,17 @@
-//! Every port in memory: store, bus, vehicle agents, test payment gateway, log notifier
+//! Every port in memory: store, bus, search index, vehicle agents, test payment gateway, notifiers, and what a host
+//! supplies (clock, entropy, signer, surge).
+//!
+//! For tests, demonstrations and simulations, and the reference that other adapters are measured by: each passes the same
+//! conformance suite.
+
+mod availability;
+mod bus;
+mod host;
+mod notify;
+mod store;
+
+pub use availability::IndexAvailability;
+pub use bus::MemoryBus;
+pub use host::{FixedSurge, LocalSigner, ManualClock, NoSurge, RandomIds, SeededIds, SystemClock};
+pub use notify::{LogNotifier, RecordingNotifier};
+pub use store::MemoryStore;
