@@ -6,12 +6,17 @@
 
 mod availability;
 mod bus;
+pub mod gateway;
 mod host;
+mod journal;
 mod notify;
 mod store;
+pub mod vehicles;
 
 pub use availability::IndexAvailability;
 pub use bus::MemoryBus;
+pub use gateway::TestGateway;
 pub use host::{FixedSurge, LocalSigner, ManualClock, NoSurge, RandomIds, SeededIds, SystemClock};
 pub use notify::{LogNotifier, RecordingNotifier};
 pub use store::MemoryStore;
+pub use vehicles::Agents;

@@ -21,7 +21,9 @@
 pub mod availability;
 pub mod events;
 pub mod fixtures;
+pub mod gateway;
 pub mod inbox;
+pub mod link;
 pub mod outbox;
 pub mod store;
 
