@@ -18,6 +18,7 @@ use rideplane_core::time::{Span, Timestamp};
 use rideplane_core::unlock::{AckClaims, AckResult, VehicleKey};
 use rideplane_core::{Context, Machine};
 
+// tidy: allow-long-fn one ride, read from top to bottom
 fn main() -> anyhow::Result<()> {
     let policy = Policy::default();
     let mut now: Timestamp = "2026-05-01T08:00:00Z".parse()?;

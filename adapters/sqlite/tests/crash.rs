@@ -20,44 +20,61 @@ const ROUND: &str = "RIDEPLANE_CRASH_ROUND";
 const KILLS: u32 = 10;
 const RIDERS: u32 = 8;
 
-/// Not a test: the process that is killed. It books as fast as it can and says what was acknowledged.
+/// By itself a short shift of the riders below. Started by the crash test as its own process, a shift without end: the
+/// process that is killed.
 #[test]
-#[ignore = "run by the crash test, as its own process"]
-fn victim() {
-    let Ok(path) = std::env::var(FILE) else { return };
-    let round: u32 = std::env::var(ROUND).unwrap().parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let store = Arc::new(SqliteStore::open(SqliteConfig::new(path)).await.unwrap());
-        let riders: Vec<_> = (0..RIDERS)
-            .map(|rider| {
-                let store = Arc::clone(&store);
-                tokio::spawn(async move {
-                    for n in 0.. {
-                        let number = (round * RIDERS + rider) * 1_000 + n;
-                        let (mut journey, registered) = Journey::register(number, at(0));
-                        let mut commits = vec![registered, journey.reserve(rider, at(1))];
-                        commits.extend(journey.confirm(at(2)));
-                        for commit in commits {
-                            let keys: Vec<String> = commit
-                                .envelopes()
-                                .unwrap()
-                                .iter()
-                                .map(|event| format!("ack {} {}", event.aggregate, event.version))
-                                .collect();
-                            store.commit(commit).await.unwrap();
-                            let mut out = std::io::stdout().lock();
-                            out.write_all((keys.join("\n") + "\n").as_bytes()).unwrap();
-                            out.flush().unwrap();
-                        }
+fn riders_say_what_was_acknowledged() {
+    let shift = |path: &Path, round, bookings| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(book(path, round, bookings))
+    };
+    if let Ok(path) = std::env::var(FILE) {
+        let round: u32 = std::env::var(ROUND).unwrap().parse().unwrap();
+        shift(Path::new(&path), round, u32::MAX);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let said = shift(&folder.path().join("rideplane.db"), 0, 2);
+    assert!(said >= 2 * RIDERS as usize, "only {said} commits were acknowledged");
+}
+
+/// Books as fast as it can, says what was acknowledged, and counts it.
+async fn book(path: &Path, round: u32, bookings: u32) -> usize {
+    let store = Arc::new(SqliteStore::open(SqliteConfig::new(path)).await.unwrap());
+    let riders: Vec<_> = (0..RIDERS)
+        .map(|rider| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let mut said = 0;
+                for n in 0..bookings {
+                    let number = (round * RIDERS + rider) * 1_000 + n;
+                    let (mut journey, registered) = Journey::register(number, at(0));
+                    let mut commits = vec![registered, journey.reserve(rider, at(1))];
+                    commits.extend(journey.confirm(at(2)));
+                    for commit in commits {
+                        let keys: Vec<String> = commit
+                            .envelopes()
+                            .unwrap()
+                            .iter()
+                            .map(|event| format!("ack {} {}", event.aggregate, event.version))
+                            .collect();
+                        store.commit(commit).await.unwrap();
+                        let mut out = std::io::stdout().lock();
+                        out.write_all((keys.join("\n") + "\n").as_bytes()).unwrap();
+                        out.flush().unwrap();
+                        said += 1;
                     }
-                })
+                }
+                said
             })
-            .collect();
-        for rider in riders {
-            rider.await.unwrap();
-        }
-    });
+        })
+        .collect();
+    let mut said = 0;
+    for rider in riders {
+        said += rider.await.unwrap();
+    }
+    said
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +108,7 @@ async fn a_killed_process_loses_nothing_that_was_acknowledged() {
 /// Returns what the victim said was acknowledged before it died.
 fn run_and_kill(path: &Path, round: u32, lines: usize) -> Vec<(String, u64)> {
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "victim", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "riders_say_what_was_acknowledged", "--nocapture", "--test-threads=1"])
         .env(FILE, path)
         .env(ROUND, round.to_string())
         .stdout(Stdio::piped())

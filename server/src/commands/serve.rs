@@ -27,9 +27,9 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let config = load_config(args.config.as_deref(), &args.flags()?)?.config;
     logging::init(&config.log)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("{} can't be listened on: is another server running there?", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("{} can't be listened on: is another server running there?", config.listen)
+    })?;
     let host = Host::open(&config).await?;
     let state = state(&config, &host)?;
     let _tasks = host.spawn();
@@ -48,8 +48,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn state(config: &Config, host: &Host) -> anyhow::Result<HttpState> {
-    let audience =
-        Audience { issuer: config.auth.issuer.clone(), audience: config.auth.audience.clone() };
+    let audience = Audience { issuer: config.auth.issuer.clone(), audience: config.auth.audience.clone() };
     let verifier = Verifier::new(audience, config.auth.leeway, keys::trusted_keys(config)?);
     let settings = HttpSettings {
         body_limit: config.http.body_limit_bytes as usize,

@@ -22,8 +22,8 @@ use rideplane_core::ids::VehicleId;
 use rideplane_core::pricing::PlanCatalogue;
 use rideplane_core::unlock::TrustedKeys;
 use rideplane_memory::{
-    Agents, IndexAvailability, LocalSigner, LogNotifier, MemoryBus, MemoryStore, NoSurge, RandomIds, SystemClock,
-    TestGateway,
+    Agents, IndexAvailability, LocalSigner, LogNotifier, MemoryBus, MemoryStore, NoSurge, RandomIds,
+    SystemClock, TestGateway,
 };
 use rideplane_ports::{
     AuditSource, Breaker, Clock, Guarded, Inbox, Outbox, PaymentGateway, Store, VehicleRecord,
@@ -91,7 +91,8 @@ impl AnyStore {
     /// # Errors
     /// When there is none, or it can't be read.
     pub async fn open_read_only(config: &Config) -> anyhow::Result<Self> {
-        let file = config.store_file().context("a memory store lives in its process only: name a sqlite one")?;
+        let file =
+            config.store_file().context("a memory store lives in its process only: name a sqlite one")?;
         if !file.exists() {
             anyhow::bail!("{}: there is no such store; name it with --data or --store", file.display());
         }
@@ -129,7 +130,8 @@ impl Host {
         let guarded_store: Arc<dyn Store> =
             Arc::new(Guarded::new(store.store.clone(), breaker(), clock.clone()));
         let shared: Arc<dyn PaymentGateway> = gateway.clone();
-        let guarded_gateway: Arc<dyn PaymentGateway> = Arc::new(Guarded::new(shared, breaker(), clock.clone()));
+        let guarded_gateway: Arc<dyn PaymentGateway> =
+            Arc::new(Guarded::new(shared, breaker(), clock.clone()));
         let ports = Ports {
             store: guarded_store,
             outbox: store.outbox.clone(),
@@ -190,8 +192,9 @@ pub fn settings(config: &Config) -> anyhow::Result<Settings> {
         None => defaults::default_plans(defaults::CURRENCY)?,
     };
     let zones = match &config.zones_file {
-        Some(path) => Zones::from_geojson(&read(path)?)
-            .with_context(|| format!("zones_file {}", path.display()))?,
+        Some(path) => {
+            Zones::from_geojson(&read(path)?).with_context(|| format!("zones_file {}", path.display()))?
+        }
         None => Zones::default(),
     };
     Ok(Settings { policy: config.policy.clone(), plans, zones })
