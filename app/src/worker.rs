@@ -27,21 +27,31 @@ impl App {
     /// # Errors
     /// When the store can't say what is due.
     pub async fn run_due(&self, limit: usize, parallel: usize) -> Result<Worked, AppError> {
-        let now = self.now();
-        let due = self.ports.store.due(now, limit).await?;
-        let mut worked = Worked { ticked: due.len(), ..Worked::default() };
-        let ticks = due.into_iter().map(|due| async move {
-            match due.key {
-                AggregateKey::Booking(id) => self.tick_booking(id).await,
-                AggregateKey::Vehicle(id) => self.command_vehicle(&id, &fleet::Command::Tick).await.map(drop),
-            }
-        });
-        worked.failed += self.all(ticks, parallel).await;
-        let silent_since = now.minus(self.settings.policy.heartbeat_timeout);
+        let mut worked = self.run_deadlines(limit, parallel).await?;
+        let silent_since = self.now().minus(self.settings.policy.heartbeat_timeout);
         let silent = self.ports.store.silent_vehicles(silent_since, limit).await?;
         worked.went_offline = silent.len();
         let marks = silent.into_iter().map(|id| async move { self.check_presence(&id).await });
         worked.failed += self.all(marks, parallel).await;
+        Ok(worked)
+    }
+
+    /// The deadlines of [`run_due`](Self::run_due) alone.
+    ///
+    /// # Errors
+    /// When the store can't say what is due.
+    pub async fn run_deadlines(&self, limit: usize, parallel: usize) -> Result<Worked, AppError> {
+        let due = self.ports.store.due(self.now(), limit).await?;
+        let mut worked = Worked { ticked: due.len(), ..Worked::default() };
+        let ticks = due.into_iter().map(|due| async move {
+            match due.key {
+                AggregateKey::Booking(id) => self.tick_booking(id).await,
+                AggregateKey::Vehicle(id) => {
+                    self.command_vehicle(&id, &fleet::Command::Tick).await.map(drop)
+                }
+            }
+        });
+        worked.failed += self.all(ticks, parallel).await;
         Ok(worked)
     }
 

@@ -9,7 +9,8 @@
 //!      that, really are refused, hear of alternatives, and try one of them in the next round.
 //!   2. Everything else that is due in the window happens: each vehicle's journeys are one task, in order of virtual time.
 //!      Tasks touch different vehicles and different bookings.
-//!   3. The worker does what is due, and vehicles report. What was freed in this window is found in the next.
+//!   3. The worker does what is due, and once an hour vehicles report and the silent are missed. What was freed in this
+//!      window is found in the next.
 //! - The time is the task's own ([`scope`]), and so are ids and bad luck: drawn from the seed, the trip and the step.
 //! - The relay and the notifier run alongside; whatever their pace, each event is published once, and they decide nothing.
 
@@ -211,15 +212,16 @@ impl Driver {
             begun += starting.len() as u64;
             self.seek(starting).await?;
             self.advance(end).await?;
-            self.work(end).await?;
-            relay.wake();
+            if self.work(end).await? {
+                relay.wake();
+            }
             progress.show(begun, self.recorder.bookings_created(), end);
             now = end;
         }
         for _ in 0..LAST_VISITS {
             let Some(deadline) = self.env.world.app.ports().store.next_deadline().await? else { break };
             self.env.world.clock.set(deadline);
-            self.visit(deadline).await?;
+            self.visit(deadline, false).await?;
         }
         progress.done();
         Ok(())
@@ -337,14 +339,17 @@ impl Driver {
         Ok(())
     }
 
-    /// The end of a window: the worker does what is left to do, and now and then the fleet is looked at.
-    async fn work(&mut self, end: Timestamp) -> anyhow::Result<()> {
+    /// The end of a window: the worker does what is left to do, and now and then (then it says so) the fleet is looked at.
+    async fn work(&mut self, end: Timestamp) -> anyhow::Result<bool> {
         let world = &self.env.world;
         world.clock.set(end);
         let sample = self.next_sample <= end;
         let due = world.app.ports().store.next_deadline().await?.is_some_and(|deadline| deadline <= end);
+        if sample {
+            self.heartbeat(end).await?;
+        }
         if sample || due {
-            self.visit(end).await?;
+            self.visit(end, sample).await?;
         }
         if sample {
             self.sample(end).await?;
@@ -352,13 +357,12 @@ impl Driver {
                 self.next_sample = self.next_sample.plus(self.sample_every);
             }
         }
-        Ok(())
+        Ok(sample)
     }
 
-    /// Every vehicle that can reports; then the worker does everything that is due.
-    async fn visit(&mut self, now: Timestamp) -> anyhow::Result<()> {
-        let env = Arc::clone(&self.env);
-        let silent = env.silent.lock().clone();
+    /// Every vehicle that can reports.
+    async fn heartbeat(&self, now: Timestamp) -> anyhow::Result<()> {
+        let silent = self.env.silent.lock().clone();
         let reports: Vec<Telemetry> = self
             .fleet
             .iter()
@@ -371,13 +375,23 @@ impl Driver {
                 last_reported: now,
             })
             .collect();
+        self.env.world.app.ports().store.record_telemetry(&reports).await?;
+        Ok(())
+    }
+
+    /// The worker does everything that is due, and looks for silent vehicles where all others have just reported.
+    async fn visit(&mut self, now: Timestamp, presence: bool) -> anyhow::Result<()> {
+        let env = Arc::clone(&self.env);
         let dice = Dice::new(env.seed, u64::MAX).nth(now.as_micros() as u64);
         let failed = Scope::new(now, dice)
             .run(async {
-                env.world.app.ports().store.record_telemetry(&reports).await?;
                 let mut failed = 0;
                 loop {
-                    let worked = env.world.app.run_due(DUE, DUE_PARALLEL).await?;
+                    let worked = if presence {
+                        env.world.app.run_due(DUE, DUE_PARALLEL).await?
+                    } else {
+                        env.world.app.run_deadlines(DUE, DUE_PARALLEL).await?
+                    };
                     failed += worked.failed;
                     if worked.ticked < DUE || worked.failed > 0 {
                         return anyhow::Ok(failed);
