@@ -46,9 +46,7 @@ impl App {
         let ticks = due.into_iter().map(|due| async move {
             match due.key {
                 AggregateKey::Booking(id) => self.tick_booking(id).await,
-                AggregateKey::Vehicle(id) => {
-                    self.command_vehicle(&id, &fleet::Command::Tick).await.map(drop)
-                }
+                AggregateKey::Vehicle(id) => self.command_vehicle(&id, &fleet::Command::Tick).await.map(drop),
             }
         });
         worked.failed += self.all(ticks, parallel).await;

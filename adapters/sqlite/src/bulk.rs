@@ -72,64 +72,83 @@ const PROFILES: Insert = Insert {
     tail: "ON CONFLICT (user_id) DO UPDATE SET profile = excluded.profile",
 };
 
-/// The texts that were made already.
+/// Scripts of more rows than this are prepared anew each time: there are too many to keep.
+const KEPT_ROWS: usize = 24;
+
+/// The texts that were made already, and the script of the transaction that is being put together. A transaction goes to
+/// SQLite as one script, because each call costs two switches of threads.
 #[derive(Debug, Default)]
-pub(crate) struct Texts(HashMap<(&'static str, usize), Arc<str>>);
+pub(crate) struct Texts {
+    made: HashMap<(&'static str, usize), Arc<str>>,
+    script: String,
+    arguments: SqliteArguments,
+    rows: usize,
+}
 
 type Bound = Result<(), BoxDynError>;
 
 impl Texts {
     fn text(&mut self, insert: &Insert, rows: usize) -> Arc<str> {
-        let text = self.0.entry((insert.head, rows)).or_insert_with(|| {
+        let text = self.made.entry((insert.head, rows)).or_insert_with(|| {
             let row = format!("({})", vec!["?"; insert.columns].join(","));
-            format!("{} {} {}", insert.head, vec![row; rows].join(","), insert.tail).into()
+            format!("{} {} {};", insert.head, vec![row; rows].join(","), insert.tail).into()
         });
         Arc::clone(text)
     }
 
-    async fn insert<R>(
+    /// Adds a statement without arguments. The first one of a script drops what a failed one left behind.
+    pub(crate) fn begin(&mut self, statement: &str) {
+        self.script.clear();
+        self.arguments = SqliteArguments::default();
+        self.rows = 0;
+        self.script.push_str(statement);
+    }
+
+    /// Ends the script.
+    pub(crate) fn end(&mut self, statement: &str) {
+        self.script.push_str(statement);
+    }
+
+    /// Sends the script.
+    pub(crate) async fn run(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        let arguments = std::mem::take(&mut self.arguments);
+        let script = AssertSqlSafe(self.script.as_str());
+        let query = sqlx::query_with(script, arguments).persistent(self.rows <= KEPT_ROWS);
+        query.execute(connection).await.map(drop)
+    }
+
+    fn insert<R>(
         &mut self,
-        connection: &mut SqliteConnection,
         insert: &Insert,
         rows: &[R],
         bind: impl Fn(&mut SqliteArguments, &R) -> Bound,
     ) -> sqlx::Result<()> {
-        let mut rest = rows;
-        while !rest.is_empty() {
-            let count = rest.len().min(MAX_ROWS);
-            let (now, later) = rest.split_at(count);
-            let mut arguments = SqliteArguments::default();
-            for row in now {
-                bind(&mut arguments, row).map_err(sqlx::Error::Encode)?;
+        for some in rows.chunks(MAX_ROWS) {
+            for row in some {
+                bind(&mut self.arguments, row).map_err(sqlx::Error::Encode)?;
             }
-            let text = AssertSqlSafe(self.text(insert, count));
-            sqlx::query_with(text, arguments).execute(&mut *connection).await?;
-            rest = later;
+            let text = self.text(insert, some.len());
+            self.script.push_str(&text);
+            self.rows += some.len();
         }
         Ok(())
     }
 
     /// Writes everything of the commits: one statement per table.
-    pub(crate) async fn commits(
-        &mut self,
-        connection: &mut SqliteConnection,
-        commits: &[&Prepared],
-    ) -> sqlx::Result<()> {
+    pub(crate) fn commits(&mut self, commits: &[&Prepared]) -> sqlx::Result<()> {
         let vehicles: Vec<_> = commits.iter().flat_map(|commit| &commit.vehicles).collect();
-        self.insert(connection, &VEHICLES, &vehicles, |row, change| {
+        self.insert(&VEHICLES, &vehicles, |row, change| {
             row.add(change.stored.state.id.as_str())?;
             row.add(integer(change.stored.version.0)?)?;
             row.add(change.deadline.map(Timestamp::as_micros))?;
             row.add(change.json.as_str())
-        })
-        .await?;
-        self.insert(connection, &WATCHED, &vehicles, |row, change| {
+        })?;
+        self.insert(&WATCHED, &vehicles, |row, change| {
             row.add(change.stored.state.id.as_str())?;
             row.add(change.is_watched())
-        })
-        .await?;
+        })?;
         let bookings: Vec<_> = commits.iter().flat_map(|commit| &commit.bookings).collect();
-        self.insert(connection, &BOOKINGS, &bookings, |row, change| {
+        self.insert(&BOOKINGS, &bookings, |row, change| {
             let booking = &change.stored.state;
             row.add(booking.id.to_string())?;
             row.add(booking.user_id.as_str())?;
@@ -138,18 +157,13 @@ impl Texts {
             row.add(booking.status().as_str())?;
             row.add(change.deadline.map(Timestamp::as_micros))?;
             row.add(change.json.as_str())
-        })
-        .await?;
-        self.history(connection, commits).await
+        })?;
+        self.history(commits)
     }
 
-    async fn history(
-        &mut self,
-        connection: &mut SqliteConnection,
-        commits: &[&Prepared],
-    ) -> sqlx::Result<()> {
+    fn history(&mut self, commits: &[&Prepared]) -> sqlx::Result<()> {
         let events: Vec<_> = commits.iter().flat_map(|commit| &commit.events).collect();
-        self.insert(connection, &EVENTS, &events, |row, event| {
+        self.insert(&EVENTS, &events, |row, event| {
             row.add(event.aggregate.kind())?;
             row.add(event.aggregate.id())?;
             row.add(integer(event.version.0)?)?;
@@ -157,20 +171,18 @@ impl Texts {
             row.add(event.name.as_str())?;
             row.add(event.at.as_micros())?;
             row.add(event.data.as_str())
-        })
-        .await?;
+        })?;
         let ledger: Vec<_> = commits.iter().flat_map(|commit| &commit.ledger).collect();
-        self.insert(connection, &LEDGER, &ledger, |row, entry| {
+        self.insert(&LEDGER, &ledger, |row, entry| {
             row.add(entry.booking_id.to_string())?;
             row.add(integer(entry.version.0)?)?;
             row.add(rows::account(entry.account))?;
             row.add(entry.amount.to_minor())?;
             row.add(entry.amount.currency().code())?;
             row.add(entry.at.as_micros())
-        })
-        .await?;
+        })?;
         let keys: Vec<_> = commits.iter().filter_map(|commit| commit.idempotency.as_ref()).collect();
-        self.insert(connection, &IDEMPOTENCY, &keys, |row, write| {
+        self.insert(&IDEMPOTENCY, &keys, |row, write| {
             row.add(write.id.user_id.as_str())?;
             row.add(write.id.key.as_str())?;
             row.add(&write.record.request_hash()[..])?;
@@ -189,16 +201,11 @@ impl Texts {
                 }
             }
         })
-        .await
     }
 
     /// Writes what vehicles said; the newest wins.
-    pub(crate) async fn telemetry(
-        &mut self,
-        connection: &mut SqliteConnection,
-        reports: &[&Telemetry],
-    ) -> sqlx::Result<()> {
-        self.insert(connection, &TELEMETRY, reports, |row, report| {
+    pub(crate) fn telemetry(&mut self, reports: &[&Telemetry]) -> sqlx::Result<()> {
+        self.insert(&TELEMETRY, reports, |row, report| {
             row.add(report.vehicle_id.as_str())?;
             row.add(false)?;
             row.add(report.last_reported.as_micros())?;
@@ -207,20 +214,14 @@ impl Texts {
             row.add(report.charge.map(Charge::as_basis_points))?;
             row.add(report.range_m)
         })
-        .await
     }
 
     /// Writes profiles: pairs of the user and the profile as JSON.
-    pub(crate) async fn profiles(
-        &mut self,
-        connection: &mut SqliteConnection,
-        profiles: &[(&str, &str)],
-    ) -> sqlx::Result<()> {
-        self.insert(connection, &PROFILES, profiles, |row, (user, profile)| {
+    pub(crate) fn profiles(&mut self, profiles: &[(&str, &str)]) -> sqlx::Result<()> {
+        self.insert(&PROFILES, profiles, |row, (user, profile)| {
             row.add(*user)?;
             row.add(*profile)
         })
-        .await
     }
 }
 

@@ -245,7 +245,6 @@ impl Writer {
             .ready()
             .await
             .map_err(|error| Failure::Nothing(sqlx::Error::Io(std::io::Error::other(error.to_string()))))?;
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
         let commits: Vec<&Prepared> = works.iter().filter_map(|work| work.commit()).collect();
         let mut known = Known::load(&commits, &memory, connection).await?;
         let mut outcomes: Vec<Outcome> = works
@@ -262,16 +261,9 @@ impl Writer {
             .map(|(work, _)| *work)
             .collect();
         if accepted.is_empty() {
-            sqlx::query("ROLLBACK").execute(&mut *connection).await?;
             return Ok(outcomes);
         }
         let mut news = write(connection, texts, &accepted).await?;
-        sqlx::query("COMMIT").execute(&mut *connection).await.map_err(|error| {
-            match primary_code(&error) {
-                Some(SQLITE_FULL | SQLITE_BUSY) => Failure::Nothing(error),
-                Some(_) | None => Failure::Unknown(error),
-            }
-        })?;
         remember(&memory, &accepted);
         self.batches.fetch_add(1, Ordering::Relaxed);
         for (work, outcome) in works.iter().zip(&mut outcomes) {
@@ -323,7 +315,8 @@ impl Work {
     }
 }
 
-/// Writes everything; returns which events are handled for the first time.
+/// Writes everything in one transaction; returns which events are handled for the first time. Nobody else writes, so what
+/// was judged before it began still holds.
 async fn write(
     connection: &mut SqliteConnection,
     texts: &mut Texts,
@@ -332,6 +325,7 @@ async fn write(
     let mut commits = Vec::new();
     let mut reports = Vec::new();
     let mut profiles = Vec::new();
+    let mut published = Vec::new();
     let mut handled = Vec::new();
     for work in works {
         match work {
@@ -339,23 +333,27 @@ async fn write(
             Work::Telemetry(some) => reports.extend(some),
             Work::Profile { profile, json } => profiles.push((profile.user_id.as_str(), json.as_str())),
             Work::Handled { consumer, event_id, at } => handled.push((consumer, event_id, at.as_micros())),
-            Work::Published { events, at } => {
-                // The plus keeps SQLite from walking the whole backlog.
-                let sql = "UPDATE events SET published_at = ?1 WHERE +published_at IS NULL AND seq IN (
-                           SELECT e.seq FROM json_each(?2) x CROSS JOIN events e
-                           ON e.aggregate_type = x.value ->> 0 AND e.aggregate_id = x.value ->> 1
-                           AND e.aggregate_version = x.value ->> 2)";
-                let query = sqlx::query(sql).bind(at.as_micros()).bind(events.as_str());
-                query.execute(&mut *connection).await?;
-            }
+            Work::Published { events, at } => published.push((events.as_str(), at.as_micros())),
             Work::LimitPages(_) | Work::Close => {}
         }
     }
-    texts.commits(connection, &commits).await?;
-    texts.telemetry(connection, &reports).await?;
-    texts.profiles(connection, &profiles).await?;
-    if handled.is_empty() {
+    texts.begin("BEGIN IMMEDIATE;");
+    texts.commits(&commits)?;
+    texts.telemetry(&reports)?;
+    texts.profiles(&profiles)?;
+    if published.is_empty() && handled.is_empty() {
+        texts.end("COMMIT");
+        texts.run(connection).await.map_err(committing)?;
         return Ok(HashSet::new());
+    }
+    texts.run(connection).await?;
+    for (events, at) in published {
+        // The plus keeps SQLite from walking the whole backlog.
+        let sql = "UPDATE events SET published_at = ?1 WHERE +published_at IS NULL AND seq IN (
+                   SELECT e.seq FROM json_each(?2) x CROSS JOIN events e
+                   ON e.aggregate_type = x.value ->> 0 AND e.aggregate_id = x.value ->> 1
+                   AND e.aggregate_version = x.value ->> 2)";
+        sqlx::query(sql).bind(at).bind(events).execute(&mut *connection).await?;
     }
     let sql = "INSERT INTO inbox (consumer, event_id, at)
                SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
@@ -363,7 +361,18 @@ async fn write(
     let json = serde_json::to_string(&handled).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let rows = sqlx::query(sql).bind(json).fetch_all(&mut *connection).await?;
     let news = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<sqlx::Result<_>>()?;
+    sqlx::query("COMMIT").execute(&mut *connection).await.map_err(committing)?;
     Ok(news)
+}
+
+/// What a failure means in which the COMMIT may have had a part. SQLite's own word for a full disk, a busy file or a row in
+/// the way is that nothing was written.
+fn committing(error: sqlx::Error) -> Failure {
+    match primary_code(&error) {
+        Some(SQLITE_CONSTRAINT) => Failure::Row(error.to_string()),
+        Some(SQLITE_FULL | SQLITE_BUSY) => Failure::Nothing(error),
+        Some(_) | None => Failure::Unknown(error),
+    }
 }
 
 /// Takes what is durable now into memory.
