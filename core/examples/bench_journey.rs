@@ -28,6 +28,8 @@ use rideplane_core::time::{Span, Timestamp};
 use rideplane_core::unlock::{AckClaims, AckResult, CommandClaims};
 use rideplane_core::{Context, Machine as _};
 
+const NOTHING: &str = "nothing was claimed";
+
 type AnyError = Box<dyn std::error::Error>;
 
 const PLAN: &str = r#"{"plan_id":"city","currency":"EUR","is_taxable":false,"price":"1.00",
@@ -53,10 +55,29 @@ struct Setting {
     method: PaymentMethodId,
 }
 
+/// Both are there once a journey has begun.
 struct State {
-    vehicle: Vehicle,
-    booking: Booking,
+    vehicle: Option<Vehicle>,
+    booking: Option<Booking>,
     effects: Effects,
+}
+
+impl State {
+    fn both(&self) -> Result<(&Vehicle, &Booking), AnyError> {
+        Ok((self.vehicle.as_ref().ok_or(NOTHING)?, self.booking.as_ref().ok_or(NOTHING)?))
+    }
+
+    /// What a host does with what was decided: new states beside the old ones, which stand until the commit has gone
+    /// through, and what it asks of them before it commits.
+    fn commit(&mut self, outcome: &Outcome, cx: &Context<'_>) -> Result<(), AnyError> {
+        let (mut vehicle, mut booking) = (self.vehicle.clone(), self.booking.clone());
+        outcome.vehicle.iter().for_each(|event| Vehicle::apply(&mut vehicle, event));
+        outcome.booking.iter().for_each(|event| Booking::apply(&mut booking, event));
+        black_box((Booking::next_deadline(&booking), Vehicle::next_deadline(&vehicle)));
+        let effects = booking.as_ref().ok_or(NOTHING)?.effects(cx.now);
+        *self = Self { vehicle, booking, effects };
+        Ok(())
+    }
 }
 
 fn main() -> Result<(), AnyError> {
@@ -113,7 +134,11 @@ fn travel(setting: &Setting, script: &Script) -> Result<usize, AnyError> {
     for (step, said) in script.said.iter().enumerate() {
         advance(setting, &mut state, script.fresh, step, said, &mut events)?;
     }
-    if state.booking.status() == Status::Completed { Ok(events) } else { Err("the journey is not complete".into()) }
+    if state.both()?.1.status() == Status::Completed {
+        Ok(events)
+    } else {
+        Err("the journey is not complete".into())
+    }
 }
 
 fn context(setting: &Setting, fresh: u128, step: usize) -> Context<'_> {
@@ -126,10 +151,11 @@ fn claim(setting: &Setting, fresh: u128, events: &mut usize) -> Result<State, An
     let usage = Usage { ride: Span::from_minutes(30), distance_m: 9_000, reserved: Span::ZERO };
     let quote = Quote::make(&setting.plan, usage, Surge::NONE, cx.now.plus(setting.policy.quote_ttl), &cx)?;
     let outcome = journey::reserve(&setting.vehicle, &setting.rider, None, quote, &cx)?;
-    let booking = outcome.booking.iter().fold(None, Booking::evolve);
-    let vehicle = outcome.vehicle.iter().fold(Some(setting.vehicle.clone()), Vehicle::evolve);
+    let mut state =
+        State { vehicle: Some(setting.vehicle.clone()), booking: None, effects: Effects::default() };
+    state.commit(&outcome, &cx)?;
     *events += outcome.booking.len() + outcome.vehicle.len();
-    asked(booking, vehicle, &cx)
+    Ok(state)
 }
 
 fn advance(
@@ -141,26 +167,14 @@ fn advance(
     events: &mut usize,
 ) -> Result<(), AnyError> {
     let cx = context(setting, fresh, step + 1);
-    let Outcome { vehicle, booking } = match said {
-        Command::ConfirmPayment { method } => {
-            journey::confirm_payment(&state.vehicle, &state.booking, method, &cx)?
-        }
-        Command::Unlock => journey::unlock(&state.vehicle, &state.booking, &cx)?,
-        said => journey::decide(&state.vehicle, &state.booking, said, &cx)?,
+    let (vehicle, booking) = state.both()?;
+    let outcome = match said {
+        Command::ConfirmPayment { method } => journey::confirm_payment(vehicle, booking, method, &cx)?,
+        Command::Unlock => journey::unlock(vehicle, booking, &cx)?,
+        said => journey::decide(vehicle, booking, said, &cx)?,
     };
-    *events += booking.len() + vehicle.len();
-    let booking = booking.iter().fold(Some(state.booking.clone()), Booking::evolve);
-    let vehicle = vehicle.iter().fold(Some(state.vehicle.clone()), Vehicle::evolve);
-    *state = asked(booking, vehicle, &cx)?;
-    Ok(())
-}
-
-/// What a host asks of new states before it commits them.
-fn asked(booking: Option<Booking>, vehicle: Option<Vehicle>, cx: &Context<'_>) -> Result<State, AnyError> {
-    black_box((Booking::next_deadline(&booking), Vehicle::next_deadline(&vehicle)));
-    let (Some(booking), Some(vehicle)) = (booking, vehicle) else { return Err("nothing was claimed".into()) };
-    let effects = booking.effects(cx.now);
-    Ok(State { vehicle, booking, effects })
+    *events += outcome.booking.len() + outcome.vehicle.len();
+    state.commit(&outcome, &cx)
 }
 
 /// Lives through one journey with an obedient provider and vehicle, and writes down what they say.
@@ -176,7 +190,7 @@ fn script(setting: &Setting, n: u64) -> Result<Script, AnyError> {
             (Some(wish), _) => wish,
             (None, Effects { command: Some(command), .. }) => Command::VehicleAck(obeyed(command)),
             (None, Effects { gateway: Some((call, id)), .. }) => {
-                let snapshot = carried_out(call, &state.booking)?;
+                let snapshot = carried_out(call, state.both()?.1)?;
                 Command::Observe(Fact::Answer { op: id.op, seq: id.seq, snapshot })
             }
             (None, Effects { .. }) => return Err("nothing is due".into()),
@@ -215,7 +229,9 @@ fn carried_out(call: &GatewayCall, booking: &Booking) -> Result<IntentSnapshot, 
     };
     Ok(IntentSnapshot {
         intent: PaymentIntentId::new("pi_3MtwBwLkdIwHu7ix28a3tqPa")?,
-        client_secret: Some(ClientSecret::new("pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_YrKJUKribcBjcG8HVhfZluoGH")),
+        client_secret: Some(ClientSecret::new(
+            "pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_YrKJUKribcBjcG8HVhfZluoGH",
+        )),
         status,
         amount: booking.quote.hold,
         amount_capturable: held,

@@ -1,10 +1,11 @@
 //! The transitions of a booking: one child machine after another, then the consequences.
 
+use std::sync::Arc;
+
 use super::react::react;
 use super::{Booking, Command, Create, DeadlineReason, Event, Party, Rejection, Status, Trip, TripEnd};
 use crate::ids::{BookingId, Epoch, PaymentMethodId, ReservationToken};
 use crate::machine::{Context, Machine};
-use crate::money::Money;
 use crate::payment::{self, Desired, Payment};
 use crate::pricing::{Fare, Usage};
 use crate::reservation::{self, Phase, ReleaseReason, Reservation};
@@ -39,14 +40,29 @@ impl<'a> Steps<'a> {
     }
 
     pub(super) fn payment(&mut self, command: &payment::Command) -> Result<(), Rejection> {
-        for event in Payment::decide(&self.booking.payment, command, self.cx)? {
-            self.apply(Event::Payment(event));
-        }
+        // A payment applies its own events: it judges in several steps, each of which sees the one before.
+        let events = self.booking.payment.advance(command, self.cx)?;
+        self.events.extend(events.into_iter().map(Event::Payment));
         Ok(())
     }
 
+    fn learn(&mut self, fact: &payment::Fact) {
+        let events = self.booking.payment.learn(fact, self.cx);
+        self.events.extend(events.into_iter().map(Event::Payment));
+    }
+
     fn commands(&mut self, command: &AttemptCommand) -> Result<(), Rejection> {
-        for event in Attempt::decide(&self.booking.commands, command, self.cx)? {
+        let events = Attempt::decide(&self.booking.commands, command, self.cx)?;
+        self.commanded(events)
+    }
+
+    fn acked(&mut self, ack: &AckClaims) -> Result<(), Rejection> {
+        let events = self.booking.commands.acknowledged(ack, self.cx)?;
+        self.commanded(events)
+    }
+
+    fn commanded(&mut self, events: Vec<AttemptEvent>) -> Result<(), Rejection> {
+        for event in events {
             let done = match &event {
                 AttemptEvent::Acknowledged(done) | AttemptEvent::LateAcknowledged(done) => Some(done.clone()),
                 AttemptEvent::Requested { .. }
@@ -122,35 +138,25 @@ fn apply(booking: &mut Booking, event: &Event) {
     match event {
         // It exists already, and a booking is made once.
         Event::Created(_) => {}
-        Event::Reservation(event) => evolve_reservation(booking, event),
+        Event::Reservation(event) => Reservation::apply(&mut booking.reservation, event),
         Event::Reclaimed { epoch, hold } => {
             booking.epoch = *epoch;
-            evolve_reservation(booking, hold);
+            Reservation::apply(&mut booking.reservation, hold);
         }
-        Event::Payment(event) => {
-            // A place holder without anything on the heap, for as long as the payment is out.
-            let empty = Payment::new(booking.id, Money::zero(booking.quote.hold.currency()));
-            booking.payment = Payment::evolve(core::mem::replace(&mut booking.payment, empty), event);
-        }
-        Event::Command(event) => {
-            booking.commands = Attempt::evolve(core::mem::take(&mut booking.commands), event);
-        }
+        Event::Payment(event) => Payment::apply(&mut booking.payment, event),
+        Event::Command(event) => Attempt::apply(&mut booking.commands, event),
         Event::TripStarted { started_at, start_odometer_m } => {
-            evolve_reservation(booking, &reservation::Event::Started);
+            Reservation::apply(&mut booking.reservation, &reservation::Event::Started);
             booking.trip =
                 Some(Trip { started_at: *started_at, start_odometer_m: *start_odometer_m, end: None });
         }
         Event::TripEnded(end) => {
-            evolve_reservation(booking, &reservation::Event::Closed);
+            Reservation::apply(&mut booking.reservation, &reservation::Event::Closed);
             if let Some(trip) = &mut booking.trip {
                 trip.end = Some((**end).clone());
             }
         }
     }
-}
-
-fn evolve_reservation(booking: &mut Booking, event: &reservation::Event) {
-    booking.reservation = Reservation::evolve(booking.reservation.clone(), event);
 }
 
 impl Machine for Booking {
@@ -164,18 +170,15 @@ impl Machine for Booking {
         match (state, command) {
             (None, Command::Create(create)) => created(create, cx),
             (None, _) => Err(Rejection::NotFound),
-            (Some(booking), command) => decide(booking, command, cx),
+            (Some(booking), command) => Ok(booking.advanced(command, cx)?.0),
         }
     }
 
-    fn evolve(state: Option<Self>, event: &Event) -> Option<Self> {
+    fn apply(state: &mut Option<Self>, event: &Event) {
         match (state, event) {
-            (None, Event::Created(created)) => Some((**created).clone()),
-            (None, _) => None,
-            (Some(mut booking), event) => {
-                apply(&mut booking, event);
-                Some(booking)
-            }
+            (state @ None, Event::Created(created)) => *state = Some((**created).clone()),
+            (None, _) => {}
+            (Some(booking), event) => apply(booking, event),
         }
     }
 
@@ -207,7 +210,7 @@ fn created(create: &Create, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
         reservation_token: ReservationToken::from_uuid(cx.uuid(1)),
         created_at: cx.now,
         start_time: create.start_time.unwrap_or(cx.now),
-        quote: create.quote.clone(),
+        quote: Arc::clone(&create.quote),
         reservation: Reservation::hold(cx),
         payment: Payment::new(id, create.quote.hold),
         commands: crate::unlock::Commands::default(),
@@ -220,27 +223,38 @@ fn created(create: &Create, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
     Ok(steps.events)
 }
 
-fn decide(booking: &Booking, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
-    let mut steps = Steps::new(booking.clone(), cx);
+impl Booking {
+    /// What a command leads to, and the booking after it: what the events would make of this one.
+    pub(super) fn advanced(
+        &self,
+        command: &Command,
+        cx: &Context<'_>,
+    ) -> Result<(Vec<Event>, Self), Rejection> {
+        let mut steps = Steps::new(self.clone(), cx);
+        decide(&mut steps, command)?;
+        Ok((steps.events, steps.booking))
+    }
+}
+
+fn decide(steps: &mut Steps<'_>, command: &Command) -> Result<(), Rejection> {
     // A deadline that has passed has passed, whether or not anybody came to say so.
-    tick(&mut steps)?;
+    tick(steps)?;
     match command {
         // A booking that exists was created: the repeat is answered by the idempotency record.
         Command::Create(_) | Command::Tick => {}
-        Command::Observe(fact) => steps.payment(&payment::Command::Observe(fact.clone()))?,
-        Command::VehicleAck(ack) => acked(&mut steps, ack)?,
+        Command::Observe(fact) => steps.learn(fact),
+        Command::VehicleAck(ack) => steps.acked(ack)?,
         Command::VehicleWentOffline { since } => {
             steps.reservation(&reservation::Command::VehicleWentOffline { since: *since })?;
         }
         Command::VehicleCameOnline => steps.reservation(&reservation::Command::VehicleCameOnline)?,
-        Command::ConfirmPayment { method } => confirm_payment(&mut steps, method)?,
-        Command::Reclaim { epoch, method } => reclaim(&mut steps, *epoch, method)?,
-        Command::Cancel(reason) => cancel(&mut steps, *reason)?,
-        Command::Unlock => unlock(&mut steps)?,
-        Command::EndTrip { by, ride_end_allowed } => end_trip(&mut steps, *by, *ride_end_allowed)?,
+        Command::ConfirmPayment { method } => confirm_payment(steps, method)?,
+        Command::Reclaim { epoch, method } => reclaim(steps, *epoch, method)?,
+        Command::Cancel(reason) => cancel(steps, *reason)?,
+        Command::Unlock => unlock(steps)?,
+        Command::EndTrip { by, ride_end_allowed } => end_trip(steps, *by, *ride_end_allowed)?,
     }
-    react(&mut steps)?;
-    Ok(steps.events)
+    react(steps)
 }
 
 fn tick(steps: &mut Steps<'_>) -> Result<(), Rejection> {
@@ -248,10 +262,6 @@ fn tick(steps: &mut Steps<'_>) -> Result<(), Rejection> {
     steps.reservation(&reservation::Command::Tick)?;
     steps.payment(&payment::Command::Tick)?;
     react(steps)
-}
-
-fn acked(steps: &mut Steps<'_>, ack: &AckClaims) -> Result<(), Rejection> {
-    steps.commands(&AttemptCommand::Ack(ack.clone()))
 }
 
 fn confirm_payment(steps: &mut Steps<'_>, method: &PaymentMethodId) -> Result<(), Rejection> {
