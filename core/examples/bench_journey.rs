@@ -70,12 +70,13 @@ impl State {
     /// What a host does with what was decided: new states beside the old ones, which stand until the commit has gone
     /// through, and what it asks of them before it commits.
     fn commit(&mut self, outcome: &Outcome, cx: &Context<'_>) -> Result<(), AnyError> {
-        let (mut vehicle, mut booking) = (self.vehicle.clone(), self.booking.clone());
+        let mut vehicle = self.vehicle.clone();
         outcome.vehicle.iter().for_each(|event| Vehicle::apply(&mut vehicle, event));
+        let mut booking = self.booking.clone();
         outcome.booking.iter().for_each(|event| Booking::apply(&mut booking, event));
         black_box((Booking::next_deadline(&booking), Vehicle::next_deadline(&vehicle)));
-        let effects = booking.as_ref().ok_or(NOTHING)?.effects(cx.now);
-        *self = Self { vehicle, booking, effects };
+        self.effects = booking.as_ref().ok_or(NOTHING)?.effects(cx.now);
+        (self.vehicle, self.booking) = (vehicle, booking);
         Ok(())
     }
 }

@@ -113,7 +113,7 @@ pub fn confirm_payment(
             _ => epoch,
         });
         let command = Command::Reclaim { epoch, method: method.clone() };
-        let (booking, _) = booking.advanced(&command, cx)?;
+        let booking = booking.clone().advance(&command, cx)?;
         return Ok(Outcome { vehicle: claimed, booking });
     }
     decide(vehicle, booking, &Command::ConfirmPayment { method: method.clone() }, cx)
@@ -153,7 +153,8 @@ pub fn decide(
     command: &Command,
     cx: &Context<'_>,
 ) -> Result<Outcome, Rejection> {
-    let (events, after) = booking.advanced(command, cx)?;
+    let mut after = booking.clone();
+    let events = after.advance(command, cx)?;
     let vehicle = follow(vehicle, &after, &events, cx)?;
     Ok(Outcome { vehicle, booking: events })
 }

@@ -17,18 +17,18 @@ const SPEED_LIMIT_M_PER_S: u64 = 70;
 
 /// A decision in progress: every event is applied as soon as it is made, so that the next child sees it.
 pub(super) struct Steps<'a> {
-    pub(super) booking: Booking,
+    pub(super) booking: &'a mut Booking,
     pub(super) events: Vec<Event>,
     pub(super) cx: &'a Context<'a>,
 }
 
 impl<'a> Steps<'a> {
-    fn new(booking: Booking, cx: &'a Context<'a>) -> Self {
+    fn new(booking: &'a mut Booking, cx: &'a Context<'a>) -> Self {
         Self { booking, events: Vec::with_capacity(4), cx }
     }
 
     fn apply(&mut self, event: Event) {
-        apply(&mut self.booking, &event);
+        apply(self.booking, &event);
         self.events.push(event);
     }
 
@@ -170,7 +170,7 @@ impl Machine for Booking {
         match (state, command) {
             (None, Command::Create(create)) => created(create, cx),
             (None, _) => Err(Rejection::NotFound),
-            (Some(booking), command) => Ok(booking.advanced(command, cx)?.0),
+            (Some(booking), command) => booking.clone().advance(command, cx),
         }
     }
 
@@ -202,7 +202,7 @@ impl Machine for Booking {
 
 fn created(create: &Create, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
     let id = BookingId::from_uuid(cx.uuid(0));
-    let booking = Booking {
+    let mut booking = Booking {
         id,
         user_id: create.user_id.clone(),
         vehicle_id: create.vehicle_id.clone(),
@@ -216,23 +216,21 @@ fn created(create: &Create, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
         commands: crate::unlock::Commands::default(),
         trip: None,
     };
-    let mut steps = Steps::new(booking.clone(), cx);
-    steps.events.push(Event::Created(Box::new(booking)));
+    let created = Event::Created(Box::new(booking.clone()));
+    let mut steps = Steps::new(&mut booking, cx);
+    steps.events.push(created);
     steps.payment(&payment::Command::Begin)?;
     react(&mut steps)?;
     Ok(steps.events)
 }
 
 impl Booking {
-    /// What a command leads to, and the booking after it: what the events would make of this one.
-    pub(super) fn advanced(
-        &self,
-        command: &Command,
-        cx: &Context<'_>,
-    ) -> Result<(Vec<Event>, Self), Rejection> {
-        let mut steps = Steps::new(self.clone(), cx);
+    /// Judges a command and applies what it leads to. A booking that refused may be left half changed: this is for a
+    /// copy, which is then dropped.
+    pub(super) fn advance(&mut self, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
+        let mut steps = Steps::new(self, cx);
         decide(&mut steps, command)?;
-        Ok((steps.events, steps.booking))
+        Ok(steps.events)
     }
 }
 
