@@ -227,15 +227,17 @@ fn follow(
     cx: &Context<'_>,
 ) -> Result<Vec<fleet::Event>, Rejection> {
     let mut state = Cow::Borrowed(vehicle);
-    let mut all = Vec::new();
+    let (mut all, mut applied) = (Vec::new(), 0);
     for event in events {
         let Some(command) = told(event, vehicle, booking, cx) else {
             continue;
         };
-        for event in state.judge(&command, cx)? {
-            state.to_mut().become_after(&event);
-            all.push(event);
+        // The vehicle changes only for a further question: most decisions have one for it at most.
+        for event in all.iter().skip(applied) {
+            state.to_mut().become_after(event);
         }
+        applied = all.len();
+        all.extend(state.judge(&command, cx)?);
     }
     Ok(all)
 }

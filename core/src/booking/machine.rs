@@ -159,6 +159,17 @@ fn apply(booking: &mut Booking, event: &Event) {
     }
 }
 
+type Deadline = Option<(Timestamp, DeadlineReason)>;
+
+/// The sooner of the two, the first when they come together.
+const fn sooner(first: Deadline, second: Deadline) -> Deadline {
+    match (first, second) {
+        (Some((at, _)), Some((other, _))) if other.as_micros() < at.as_micros() => second,
+        (Some(_), _) => first,
+        (None, second) => second,
+    }
+}
+
 impl Machine for Booking {
     type State = Option<Self>;
     type Command = Command;
@@ -187,16 +198,13 @@ impl Machine for Booking {
         let quote = (booking.status_reason() == Some(ReleaseReason::PaymentDeclined)
             && booking.payment.desired() == Desired::Hold)
             .then_some((booking.quote.expires_at, DeadlineReason::Quote));
-        [
-            Reservation::next_deadline(&booking.reservation)
-                .map(|(at, why)| (at, DeadlineReason::Reservation(why))),
-            Payment::next_deadline(&booking.payment).map(|(at, why)| (at, DeadlineReason::Payment(why))),
-            Attempt::next_deadline(&booking.commands).map(|(at, why)| (at, DeadlineReason::Command(why))),
-            quote,
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|(at, _)| *at)
+        let reservation = Reservation::next_deadline(&booking.reservation)
+            .map(|(at, why)| (at, DeadlineReason::Reservation(why)));
+        let payment =
+            Payment::next_deadline(&booking.payment).map(|(at, why)| (at, DeadlineReason::Payment(why)));
+        let command =
+            Attempt::next_deadline(&booking.commands).map(|(at, why)| (at, DeadlineReason::Command(why)));
+        sooner(sooner(reservation, payment), sooner(command, quote))
     }
 }
 
