@@ -83,9 +83,16 @@ pub trait Machine {
         cx: &Context<'_>,
     ) -> Result<Vec<Self::Event>, Self::Rejection>;
 
-    /// Applies a fact. Total: an event that does not belong to the state leaves it unchanged, so any
+    /// Applies a fact in place. Total: an event that does not belong to the state leaves it unchanged, so any
     /// history replays.
-    fn evolve(state: Self::State, event: &Self::Event) -> Self::State;
+    fn apply(state: &mut Self::State, event: &Self::Event);
+
+    /// [`apply`](Self::apply) as a fold takes it: the state before to the state after.
+    #[must_use]
+    fn evolve(mut state: Self::State, event: &Self::Event) -> Self::State {
+        Self::apply(&mut state, event);
+        state
+    }
 
     /// When the host must next send the machine its `Tick`, and why.
     fn next_deadline(state: &Self::State) -> Option<(Timestamp, Self::DeadlineReason)>;

@@ -1,6 +1,9 @@
 //! A booking and its vehicle, judged together: whatever one decides for the other is in the same outcome, so that one
 //! commit holds both and no reader ever sees half.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use super::{Booking, Command, Create, Event, Party, Rejection as BookingRejection, Status};
 use crate::fleet::{self, Presence, Rental, Service, Vehicle};
 use crate::ids::{PaymentMethodId, UserId};
@@ -81,13 +84,13 @@ pub fn reserve(
         vehicle_id: vehicle.id.clone(),
         epoch: vehicle.epoch.next(),
         start_time,
-        quote,
+        quote: Arc::new(quote),
     };
     let booking = Booking::decide(&None, &Command::Create(Box::new(create)), cx)?;
     let mut outcome = Outcome { vehicle: Vec::new(), booking };
     if let Some(Event::Created(created)) = outcome.booking.first() {
         let claim = fleet::Command::Reserve { booking_id: created.id, user_id: created.user_id.clone() };
-        outcome.vehicle = decide_vehicle_alone(vehicle, &claim, cx)?;
+        outcome.vehicle = vehicle.judge(&claim, cx)?;
     }
     Ok(outcome)
 }
@@ -104,13 +107,13 @@ pub fn confirm_payment(
 ) -> Result<Outcome, Rejection> {
     if booking.status() == Status::Cancelled && booking.is_reclaimable(cx.now) {
         let claim = fleet::Command::Reserve { booking_id: booking.id, user_id: booking.user_id.clone() };
-        let claimed = decide_vehicle_alone(vehicle, &claim, cx)?;
+        let claimed = vehicle.judge(&claim, cx)?;
         let epoch = claimed.iter().fold(vehicle.epoch, |epoch, event| match event {
             fleet::Event::VehicleReserved { epoch, .. } => *epoch,
             _ => epoch,
         });
         let command = Command::Reclaim { epoch, method: method.clone() };
-        let booking = Booking::decide(&Some(booking.clone()), &command, cx)?;
+        let booking = booking.clone().advance(&command, cx)?;
         return Ok(Outcome { vehicle: claimed, booking });
     }
     decide(vehicle, booking, &Command::ConfirmPayment { method: method.clone() }, cx)
@@ -150,14 +153,10 @@ pub fn decide(
     command: &Command,
     cx: &Context<'_>,
 ) -> Result<Outcome, Rejection> {
-    let before = Some(booking.clone());
-    let events = Booking::decide(&before, command, cx)?;
-    let after = events.iter().fold(before, Booking::evolve);
-    let mut outcome = Outcome { vehicle: Vec::new(), booking: events };
-    if let Some(after) = after {
-        outcome.vehicle = follow(vehicle, &after, &outcome.booking, cx)?;
-    }
-    Ok(outcome)
+    let mut after = booking.clone();
+    let events = after.advance(command, cx)?;
+    let vehicle = follow(vehicle, &after, &events, cx)?;
+    Ok(Outcome { vehicle, booking: events })
 }
 
 /// Judges a command on a vehicle, and lets the booking that holds it follow. `holder` is the booking of the vehicle's
@@ -220,14 +219,6 @@ pub fn holds(vehicle: &Vehicle, booking: &Booking) -> bool {
     held && vehicle.epoch == booking.epoch
 }
 
-fn decide_vehicle_alone(
-    vehicle: &Vehicle,
-    command: &fleet::Command,
-    cx: &Context<'_>,
-) -> Result<Vec<fleet::Event>, Rejection> {
-    Ok(Vehicle::decide(&Some(vehicle.clone()), command, cx)?)
-}
-
 /// The vehicle's part in what the booking decided.
 fn follow(
     vehicle: &Vehicle,
@@ -235,16 +226,18 @@ fn follow(
     events: &[Event],
     cx: &Context<'_>,
 ) -> Result<Vec<fleet::Event>, Rejection> {
-    let mut state = Some(vehicle.clone());
-    let mut all = Vec::new();
+    let mut state = Cow::Borrowed(vehicle);
+    let (mut all, mut applied) = (Vec::new(), 0);
     for event in events {
         let Some(command) = told(event, vehicle, booking, cx) else {
             continue;
         };
-        for event in Vehicle::decide(&state, &command, cx)? {
-            state = Vehicle::evolve(state, &event);
-            all.push(event);
+        // The vehicle changes only for a further question: most decisions have one for it at most.
+        for event in all.iter().skip(applied) {
+            state.to_mut().become_after(event);
         }
+        applied = all.len();
+        all.extend(state.judge(&command, cx)?);
     }
     Ok(all)
 }
@@ -252,16 +245,17 @@ fn follow(
 fn told(event: &Event, vehicle: &Vehicle, booking: &Booking, cx: &Context<'_>) -> Option<fleet::Command> {
     let booking_id = booking.id;
     // A command of this epoch that was never answered may still be accepted by the vehicle.
-    let quarantine_until = booking.commands.outstanding_until().map(|until| until.plus(cx.policy.clock_skew));
+    let quarantine_until =
+        || booking.commands.outstanding_until().map(|until| until.plus(cx.policy.clock_skew));
     match event {
         Event::TripStarted { .. } => Some(fleet::Command::StartUse { booking_id }),
         Event::TripEnded(end) => Some(fleet::Command::EndUse {
             booking_id,
-            quarantine_until,
+            quarantine_until: quarantine_until(),
             needs_inspection: end.by == Party::Operator,
         }),
         Event::Reservation(reservation::Event::Released { .. }) => {
-            Some(fleet::Command::Release { booking_id, quarantine_until })
+            Some(fleet::Command::Release { booking_id, quarantine_until: quarantine_until() })
         }
         Event::Command(AttemptEvent::Acknowledged(done) | AttemptEvent::LateAcknowledged(done)) => {
             opened_for_nobody(done.action, vehicle, booking).then_some(fleet::Command::FoundUnlocked)

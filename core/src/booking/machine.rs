@@ -1,10 +1,11 @@
 //! The transitions of a booking: one child machine after another, then the consequences.
 
+use std::sync::Arc;
+
 use super::react::react;
 use super::{Booking, Command, Create, DeadlineReason, Event, Party, Rejection, Status, Trip, TripEnd};
 use crate::ids::{BookingId, Epoch, PaymentMethodId, ReservationToken};
 use crate::machine::{Context, Machine};
-use crate::money::Money;
 use crate::payment::{self, Desired, Payment};
 use crate::pricing::{Fare, Usage};
 use crate::reservation::{self, Phase, ReleaseReason, Reservation};
@@ -16,18 +17,18 @@ const SPEED_LIMIT_M_PER_S: u64 = 70;
 
 /// A decision in progress: every event is applied as soon as it is made, so that the next child sees it.
 pub(super) struct Steps<'a> {
-    pub(super) booking: Booking,
+    pub(super) booking: &'a mut Booking,
     pub(super) events: Vec<Event>,
     pub(super) cx: &'a Context<'a>,
 }
 
 impl<'a> Steps<'a> {
-    fn new(booking: Booking, cx: &'a Context<'a>) -> Self {
+    fn new(booking: &'a mut Booking, cx: &'a Context<'a>) -> Self {
         Self { booking, events: Vec::with_capacity(4), cx }
     }
 
     fn apply(&mut self, event: Event) {
-        apply(&mut self.booking, &event);
+        apply(self.booking, &event);
         self.events.push(event);
     }
 
@@ -39,14 +40,29 @@ impl<'a> Steps<'a> {
     }
 
     pub(super) fn payment(&mut self, command: &payment::Command) -> Result<(), Rejection> {
-        for event in Payment::decide(&self.booking.payment, command, self.cx)? {
-            self.apply(Event::Payment(event));
-        }
+        // A payment applies its own events: it judges in several steps, each of which sees the one before.
+        let events = self.booking.payment.advance(command, self.cx)?;
+        self.events.extend(events.into_iter().map(Event::Payment));
         Ok(())
     }
 
+    fn learn(&mut self, fact: &payment::Fact) {
+        let events = self.booking.payment.learn(fact, self.cx);
+        self.events.extend(events.into_iter().map(Event::Payment));
+    }
+
     fn commands(&mut self, command: &AttemptCommand) -> Result<(), Rejection> {
-        for event in Attempt::decide(&self.booking.commands, command, self.cx)? {
+        let events = Attempt::decide(&self.booking.commands, command, self.cx)?;
+        self.commanded(events)
+    }
+
+    fn acked(&mut self, ack: &AckClaims) -> Result<(), Rejection> {
+        let events = self.booking.commands.acknowledged(ack, self.cx)?;
+        self.commanded(events)
+    }
+
+    fn commanded(&mut self, events: Vec<AttemptEvent>) -> Result<(), Rejection> {
+        for event in events {
             let done = match &event {
                 AttemptEvent::Acknowledged(done) | AttemptEvent::LateAcknowledged(done) => Some(done.clone()),
                 AttemptEvent::Requested { .. }
@@ -122,26 +138,20 @@ fn apply(booking: &mut Booking, event: &Event) {
     match event {
         // It exists already, and a booking is made once.
         Event::Created(_) => {}
-        Event::Reservation(event) => evolve_reservation(booking, event),
+        Event::Reservation(event) => Reservation::apply(&mut booking.reservation, event),
         Event::Reclaimed { epoch, hold } => {
             booking.epoch = *epoch;
-            evolve_reservation(booking, hold);
+            Reservation::apply(&mut booking.reservation, hold);
         }
-        Event::Payment(event) => {
-            // A place holder without anything on the heap, for as long as the payment is out.
-            let empty = Payment::new(booking.id, Money::zero(booking.quote.hold.currency()));
-            booking.payment = Payment::evolve(core::mem::replace(&mut booking.payment, empty), event);
-        }
-        Event::Command(event) => {
-            booking.commands = Attempt::evolve(core::mem::take(&mut booking.commands), event);
-        }
+        Event::Payment(event) => Payment::apply(&mut booking.payment, event),
+        Event::Command(event) => Attempt::apply(&mut booking.commands, event),
         Event::TripStarted { started_at, start_odometer_m } => {
-            evolve_reservation(booking, &reservation::Event::Started);
+            Reservation::apply(&mut booking.reservation, &reservation::Event::Started);
             booking.trip =
                 Some(Trip { started_at: *started_at, start_odometer_m: *start_odometer_m, end: None });
         }
         Event::TripEnded(end) => {
-            evolve_reservation(booking, &reservation::Event::Closed);
+            Reservation::apply(&mut booking.reservation, &reservation::Event::Closed);
             if let Some(trip) = &mut booking.trip {
                 trip.end = Some((**end).clone());
             }
@@ -149,8 +159,15 @@ fn apply(booking: &mut Booking, event: &Event) {
     }
 }
 
-fn evolve_reservation(booking: &mut Booking, event: &reservation::Event) {
-    booking.reservation = Reservation::evolve(booking.reservation.clone(), event);
+type Deadline = Option<(Timestamp, DeadlineReason)>;
+
+/// The sooner of the two, the first when they come together.
+const fn sooner(first: Deadline, second: Deadline) -> Deadline {
+    match (first, second) {
+        (Some((at, _)), Some((other, _))) if other.as_micros() < at.as_micros() => second,
+        (Some(_), _) => first,
+        (None, second) => second,
+    }
 }
 
 impl Machine for Booking {
@@ -164,18 +181,15 @@ impl Machine for Booking {
         match (state, command) {
             (None, Command::Create(create)) => created(create, cx),
             (None, _) => Err(Rejection::NotFound),
-            (Some(booking), command) => decide(booking, command, cx),
+            (Some(booking), command) => booking.clone().advance(command, cx),
         }
     }
 
-    fn evolve(state: Option<Self>, event: &Event) -> Option<Self> {
+    fn apply(state: &mut Option<Self>, event: &Event) {
         match (state, event) {
-            (None, Event::Created(created)) => Some((**created).clone()),
-            (None, _) => None,
-            (Some(mut booking), event) => {
-                apply(&mut booking, event);
-                Some(booking)
-            }
+            (state @ None, Event::Created(created)) => *state = Some((**created).clone()),
+            (None, _) => {}
+            (Some(booking), event) => apply(booking, event),
         }
     }
 
@@ -184,22 +198,19 @@ impl Machine for Booking {
         let quote = (booking.status_reason() == Some(ReleaseReason::PaymentDeclined)
             && booking.payment.desired() == Desired::Hold)
             .then_some((booking.quote.expires_at, DeadlineReason::Quote));
-        [
-            Reservation::next_deadline(&booking.reservation)
-                .map(|(at, why)| (at, DeadlineReason::Reservation(why))),
-            Payment::next_deadline(&booking.payment).map(|(at, why)| (at, DeadlineReason::Payment(why))),
-            Attempt::next_deadline(&booking.commands).map(|(at, why)| (at, DeadlineReason::Command(why))),
-            quote,
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|(at, _)| *at)
+        let reservation = Reservation::next_deadline(&booking.reservation)
+            .map(|(at, why)| (at, DeadlineReason::Reservation(why)));
+        let payment =
+            Payment::next_deadline(&booking.payment).map(|(at, why)| (at, DeadlineReason::Payment(why)));
+        let command =
+            Attempt::next_deadline(&booking.commands).map(|(at, why)| (at, DeadlineReason::Command(why)));
+        sooner(sooner(reservation, payment), sooner(command, quote))
     }
 }
 
 fn created(create: &Create, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
     let id = BookingId::from_uuid(cx.uuid(0));
-    let booking = Booking {
+    let mut booking = Booking {
         id,
         user_id: create.user_id.clone(),
         vehicle_id: create.vehicle_id.clone(),
@@ -207,40 +218,49 @@ fn created(create: &Create, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
         reservation_token: ReservationToken::from_uuid(cx.uuid(1)),
         created_at: cx.now,
         start_time: create.start_time.unwrap_or(cx.now),
-        quote: create.quote.clone(),
+        quote: Arc::clone(&create.quote),
         reservation: Reservation::hold(cx),
         payment: Payment::new(id, create.quote.hold),
         commands: crate::unlock::Commands::default(),
         trip: None,
     };
-    let mut steps = Steps::new(booking.clone(), cx);
-    steps.events.push(Event::Created(Box::new(booking)));
+    let created = Event::Created(Box::new(booking.clone()));
+    let mut steps = Steps::new(&mut booking, cx);
+    steps.events.push(created);
     steps.payment(&payment::Command::Begin)?;
     react(&mut steps)?;
     Ok(steps.events)
 }
 
-fn decide(booking: &Booking, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
-    let mut steps = Steps::new(booking.clone(), cx);
+impl Booking {
+    /// Judges a command and applies what it leads to. A booking that refused may be left half changed: this is for a
+    /// copy, which is then dropped.
+    pub(super) fn advance(&mut self, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
+        let mut steps = Steps::new(self, cx);
+        decide(&mut steps, command)?;
+        Ok(steps.events)
+    }
+}
+
+fn decide(steps: &mut Steps<'_>, command: &Command) -> Result<(), Rejection> {
     // A deadline that has passed has passed, whether or not anybody came to say so.
-    tick(&mut steps)?;
+    tick(steps)?;
     match command {
         // A booking that exists was created: the repeat is answered by the idempotency record.
         Command::Create(_) | Command::Tick => {}
-        Command::Observe(fact) => steps.payment(&payment::Command::Observe(fact.clone()))?,
-        Command::VehicleAck(ack) => acked(&mut steps, ack)?,
+        Command::Observe(fact) => steps.learn(fact),
+        Command::VehicleAck(ack) => steps.acked(ack)?,
         Command::VehicleWentOffline { since } => {
             steps.reservation(&reservation::Command::VehicleWentOffline { since: *since })?;
         }
         Command::VehicleCameOnline => steps.reservation(&reservation::Command::VehicleCameOnline)?,
-        Command::ConfirmPayment { method } => confirm_payment(&mut steps, method)?,
-        Command::Reclaim { epoch, method } => reclaim(&mut steps, *epoch, method)?,
-        Command::Cancel(reason) => cancel(&mut steps, *reason)?,
-        Command::Unlock => unlock(&mut steps)?,
-        Command::EndTrip { by, ride_end_allowed } => end_trip(&mut steps, *by, *ride_end_allowed)?,
+        Command::ConfirmPayment { method } => confirm_payment(steps, method)?,
+        Command::Reclaim { epoch, method } => reclaim(steps, *epoch, method)?,
+        Command::Cancel(reason) => cancel(steps, *reason)?,
+        Command::Unlock => unlock(steps)?,
+        Command::EndTrip { by, ride_end_allowed } => end_trip(steps, *by, *ride_end_allowed)?,
     }
-    react(&mut steps)?;
-    Ok(steps.events)
+    react(steps)
 }
 
 fn tick(steps: &mut Steps<'_>) -> Result<(), Rejection> {
@@ -248,10 +268,6 @@ fn tick(steps: &mut Steps<'_>) -> Result<(), Rejection> {
     steps.reservation(&reservation::Command::Tick)?;
     steps.payment(&payment::Command::Tick)?;
     react(steps)
-}
-
-fn acked(steps: &mut Steps<'_>, ack: &AckClaims) -> Result<(), Rejection> {
-    steps.commands(&AttemptCommand::Ack(ack.clone()))
 }
 
 fn confirm_payment(steps: &mut Steps<'_>, method: &PaymentMethodId) -> Result<(), Rejection> {

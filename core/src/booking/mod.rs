@@ -21,6 +21,8 @@ mod react;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BookingId, Epoch, PaymentMethodId, ReservationToken, UserId, VehicleId};
@@ -48,7 +50,7 @@ pub struct Booking {
     /// When the rider means to start.
     pub start_time: Timestamp,
     /// The price promise.
-    pub quote: Quote,
+    pub quote: Arc<Quote>,
     /// The hold on the vehicle.
     pub reservation: Reservation,
     /// The money.
@@ -127,7 +129,7 @@ pub struct Create {
     /// When the rider means to start; now when absent.
     pub start_time: Option<Timestamp>,
     /// The price promise.
-    pub quote: Quote,
+    pub quote: Arc<Quote>,
 }
 
 /// What may be asked of a booking.

@@ -23,17 +23,14 @@ impl Machine for Vehicle {
     fn decide(state: &Option<Self>, command: &Command, cx: &Context<'_>) -> Decision {
         match state {
             None => unregistered(command, cx),
-            Some(vehicle) => match vehicle.service {
-                Service::InService | Service::Maintenance { .. } => vehicle.commissioned(command, cx),
-                Service::Retired => vehicle.retired(command, cx),
-            },
+            Some(vehicle) => vehicle.judge(command, cx),
         }
     }
 
-    fn evolve(state: Option<Self>, event: &Event) -> Option<Self> {
+    fn apply(state: &mut Option<Self>, event: &Event) {
         match state {
-            None => created(event),
-            Some(vehicle) => Some(vehicle.after(event)),
+            None => *state = created(event),
+            Some(vehicle) => vehicle.become_after(event),
         }
     }
 
@@ -73,6 +70,14 @@ fn vacated(quarantined_until: Option<Timestamp>) -> Rental {
 }
 
 impl Vehicle {
+    /// The judgement of a vehicle that is registered.
+    pub(crate) fn judge(&self, command: &Command, cx: &Context<'_>) -> Decision {
+        match self.service {
+            Service::InService | Service::Maintenance { .. } => self.commissioned(command, cx),
+            Service::Retired => self.retired(command, cx),
+        }
+    }
+
     /// In service or in maintenance.
     fn commissioned(&self, command: &Command, cx: &Context<'_>) -> Decision {
         match command {
@@ -274,52 +279,50 @@ fn created(event: &Event) -> Option<Vehicle> {
 }
 
 impl Vehicle {
-    fn after(self, event: &Event) -> Self {
+    /// Applies an event in place.
+    pub(crate) fn become_after(&mut self, event: &Event) {
         match event {
-            Event::VehicleRegistered { .. } => self,
-            Event::VehicleUpdated { spec } => Self { spec: spec.clone(), ..self },
-            Event::VehicleReserved { booking_id, user_id, epoch, at } => {
-                let holder = Holder { booking_id: *booking_id, user_id: user_id.clone(), since: *at };
-                match self.rental {
-                    Rental::Available => Self { rental: Rental::Reserved(holder), epoch: *epoch, ..self },
-                    Rental::Reserved(_) | Rental::InUse(_) | Rental::Quarantined { .. } => self,
+            Event::VehicleRegistered { .. } => {}
+            Event::VehicleUpdated { spec } => self.spec = spec.clone(),
+            Event::VehicleReserved { booking_id, user_id, epoch, at } => match self.rental {
+                Rental::Available => {
+                    let holder = Holder { booking_id: *booking_id, user_id: user_id.clone(), since: *at };
+                    self.rental = Rental::Reserved(holder);
+                    self.epoch = *epoch;
                 }
-            }
-            Event::VehicleUnlocked { booking_id, at } => match self.rental {
+                Rental::Reserved(_) | Rental::InUse(_) | Rental::Quarantined { .. } => {}
+            },
+            Event::VehicleUnlocked { booking_id, at } => match &self.rental {
                 Rental::Reserved(holder) if holder.booking_id == *booking_id => {
-                    Self { rental: Rental::InUse(Holder { since: *at, ..holder }), ..self }
+                    self.rental = Rental::InUse(Holder { since: *at, ..holder.clone() });
                 }
-                Rental::Available | Rental::Reserved(_) | Rental::InUse(_) | Rental::Quarantined { .. } => {
-                    self
-                }
+                Rental::Available | Rental::Reserved(_) | Rental::InUse(_) | Rental::Quarantined { .. } => {}
             },
             Event::VehicleLocked { booking_id, epoch, quarantined_until, at: _ } => match &self.rental {
                 Rental::InUse(holder) if holder.booking_id == *booking_id => {
-                    Self { rental: vacated(*quarantined_until), epoch: *epoch, ..self }
+                    self.rental = vacated(*quarantined_until);
+                    self.epoch = *epoch;
                 }
-                Rental::Available | Rental::Reserved(_) | Rental::InUse(_) | Rental::Quarantined { .. } => {
-                    self
-                }
+                Rental::Available | Rental::Reserved(_) | Rental::InUse(_) | Rental::Quarantined { .. } => {}
             },
             Event::VehicleReleased { booking_id, epoch, quarantined_until, at: _ } => match &self.rental {
                 Rental::Reserved(holder) if holder.booking_id == *booking_id => {
-                    Self { rental: vacated(*quarantined_until), epoch: *epoch, ..self }
+                    self.rental = vacated(*quarantined_until);
+                    self.epoch = *epoch;
                 }
-                Rental::Available | Rental::Reserved(_) | Rental::InUse(_) | Rental::Quarantined { .. } => {
-                    self
-                }
+                Rental::Available | Rental::Reserved(_) | Rental::InUse(_) | Rental::Quarantined { .. } => {}
             },
             Event::VehicleQuarantineEnded { at: _ } => match self.rental {
-                Rental::Quarantined { .. } => Self { rental: Rental::Available, ..self },
-                Rental::Available | Rental::Reserved(_) | Rental::InUse(_) => self,
+                Rental::Quarantined { .. } => self.rental = Rental::Available,
+                Rental::Available | Rental::Reserved(_) | Rental::InUse(_) => {}
             },
             Event::VehicleWentOffline { since } => match self.presence {
-                Presence::Online => Self { presence: Presence::Offline { since: *since }, ..self },
-                Presence::Offline { .. } => self,
+                Presence::Online => self.presence = Presence::Offline { since: *since },
+                Presence::Offline { .. } => {}
             },
-            Event::VehicleCameOnline { at: _ } => Self { presence: Presence::Online, ..self },
+            Event::VehicleCameOnline { at: _ } => self.presence = Presence::Online,
             Event::VehicleMaintenanceStarted { reason } => {
-                self.serviced(Service::Maintenance { reason: *reason })
+                self.serviced(Service::Maintenance { reason: *reason });
             }
             Event::VehicleReturnedToService => self.serviced(Service::InService),
             Event::VehicleRetired => self.serviced(Service::Retired),
@@ -327,10 +330,10 @@ impl Vehicle {
     }
 
     /// With another service, unless it is retired: that is for good.
-    fn serviced(self, service: Service) -> Self {
+    fn serviced(&mut self, service: Service) {
         match self.service {
-            Service::InService | Service::Maintenance { .. } => Self { service, ..self },
-            Service::Retired => self,
+            Service::InService | Service::Maintenance { .. } => self.service = service,
+            Service::Retired => {}
         }
     }
 }

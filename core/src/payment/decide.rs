@@ -2,8 +2,8 @@
 
 use super::effects::{REFUND_SAME_KEY, backoff};
 use super::event::{Event, ReleaseReason, Request};
-use super::evolve::evolve;
-use super::facts::{Command, Op};
+use super::evolve::apply;
+use super::facts::{Command, Fact, Op};
 use super::observe;
 use super::state::{
     Desired, Flight, Payment, PaymentStatus, Phase, QuarantineReason, RefundState, Stage, Task, minus,
@@ -70,44 +70,60 @@ pub enum Rejection {
 }
 
 /// Events and the state they lead to.
-pub(super) struct Story {
-    pub(super) state: Payment,
-    pub(super) events: Vec<Event>,
+pub(super) struct Story<'a> {
+    pub(super) state: &'a mut Payment,
+    events: Vec<Event>,
 }
 
-impl Story {
-    pub(super) fn new(payment: &Payment) -> Self {
-        Self { state: payment.clone(), events: Vec::new() }
+impl<'a> Story<'a> {
+    const fn new(state: &'a mut Payment) -> Self {
+        Self { state, events: Vec::new() }
     }
 
     pub(super) fn tell(&mut self, events: Vec<Event>) {
-        for event in events {
-            self.state = evolve(self.state.clone(), &event);
-            self.events.push(event);
+        for event in &events {
+            apply(self.state, event);
         }
+        if self.events.is_empty() {
+            self.events = events;
+        } else {
+            self.events.extend(events);
+        }
+    }
+
+    /// On from here, step by step, until nothing is left to do now.
+    fn finish(mut self, cx: &Context<'_>) -> Vec<Event> {
+        for _ in 0..STEPS_MAX {
+            let next = step(self.state, cx);
+            if next.is_empty() {
+                break;
+            }
+            self.tell(next);
+        }
+        self.events
     }
 }
 
-pub(super) fn decide(p: &Payment, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
+pub(super) fn learn(p: &mut Payment, fact: &Fact, cx: &Context<'_>) -> Vec<Event> {
+    let mut story = Story::new(p);
+    observe::observe(&mut story, fact, cx);
+    story.finish(cx)
+}
+
+/// What a command leads to, applied already; a refusal comes before anything is.
+pub(super) fn advance(p: &mut Payment, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
     let first = match command {
         Command::Begin => begin(p, cx)?,
         Command::Confirm { method } => confirm(p, method)?,
         Command::Settle { amount } => settle(p, *amount)?,
         Command::Release => release(p),
         Command::Refund { amount } => refund(p, *amount)?,
-        Command::Observe(fact) => observe::observe(p, fact, cx),
+        Command::Observe(fact) => return Ok(learn(p, fact, cx)),
         Command::Tick => tick(p, cx),
     };
     let mut story = Story::new(p);
     story.tell(first);
-    for _ in 0..STEPS_MAX {
-        let next = step(&story.state, cx);
-        if next.is_empty() {
-            break;
-        }
-        story.tell(next);
-    }
-    Ok(story.events)
+    Ok(story.finish(cx))
 }
 
 fn begin(p: &Payment, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {

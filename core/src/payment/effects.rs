@@ -2,6 +2,7 @@
 //! so a process that died between persisting and sending leaves nothing to recover.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::facts::{CallId, Op};
 use super::state::{Desired, Flight, Payment, Phase, RefundState, Stage, Task, Watch};
@@ -108,7 +109,7 @@ impl Payment {
 
     fn call(&self, flight: &Flight, now: Timestamp) -> Option<(GatewayCall, CallId)> {
         let id = CallId { op: flight.task.op(), seq: flight.seq };
-        let key = GatewayKey::new(format!("{}:{}:{}", self.reference, id.op.as_str(), id.seq)).ok()?;
+        let key = self.key(id)?;
         let call = match &flight.task {
             Task::Create => GatewayCall::CreateIntent { key, amount: self.limit, reference: self.reference },
             Task::Confirm { method } => {
@@ -126,6 +127,22 @@ impl Payment {
             }
         };
         Some((call, id))
+    }
+
+    /// `booking:op:number`, put together by hand: `format!` took a quarter of the time that effects take.
+    fn key(&self, id: CallId) -> Option<GatewayKey> {
+        let mut text = String::with_capacity(64);
+        text.push_str(self.reference.as_uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        text.push(':');
+        text.push_str(id.op.as_str());
+        text.push(':');
+        let mut divisor = 10_u32.checked_pow(id.seq.checked_ilog10().unwrap_or(0))?;
+        while divisor > 0 {
+            let digit = id.seq.checked_div(divisor)?.checked_rem(10)?;
+            text.push(char::from_digit(digit, 10)?);
+            divisor = divisor.checked_div(10)?;
+        }
+        GatewayKey::new(text).ok()
     }
 
     /// What proceeds without us is looked up: webhooks get lost.

@@ -11,13 +11,7 @@ use crate::ids::{PaymentIntentId, PaymentMethodId, RefundId};
 use crate::money::Money;
 use crate::time::Timestamp;
 
-pub(super) fn evolve(mut p: Payment, event: &Event) -> Payment {
-    apply(&mut p, event);
-    p
-}
-
-/// The same in place: a booking applies several events in a row.
-pub(crate) fn apply(state: &mut Payment, event: &Event) {
+pub(super) fn apply(state: &mut Payment, event: &Event) {
     match event {
         Event::PaymentIntentRequested { request } => launch(state, Task::Create, request),
         Event::PaymentIntentCreated { intent, client_secret } => {

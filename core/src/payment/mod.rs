@@ -75,6 +75,19 @@ pub use state::{Desired, Failure, Payment, PaymentStatus, QuarantineReason};
 use crate::machine::{Context, Machine};
 use crate::time::Timestamp;
 
+impl Payment {
+    /// Judges a command and applies what it leads to, for a caller that would fold the events at once. A command that
+    /// is refused changes nothing.
+    pub(crate) fn advance(&mut self, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
+        decide::advance(self, command, cx)
+    }
+
+    /// The same for something that the gateway said, which is never refused.
+    pub(crate) fn learn(&mut self, fact: &Fact, cx: &Context<'_>) -> Vec<Event> {
+        decide::learn(self, fact, cx)
+    }
+}
+
 impl Machine for Payment {
     type State = Self;
     type Command = Command;
@@ -83,11 +96,11 @@ impl Machine for Payment {
     type DeadlineReason = DeadlineReason;
 
     fn decide(state: &Self, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
-        decide::decide(state, command, cx)
+        state.clone().advance(command, cx)
     }
 
-    fn evolve(state: Self, event: &Event) -> Self {
-        evolve::evolve(state, event)
+    fn apply(state: &mut Self, event: &Event) {
+        evolve::apply(state, event);
     }
 
     fn next_deadline(state: &Self) -> Option<(Timestamp, DeadlineReason)> {

@@ -46,52 +46,54 @@ impl Shown {
     }
 }
 
-pub(super) fn observe(p: &Payment, fact: &Fact, cx: &Context<'_>) -> Vec<Event> {
+pub(super) fn observe(story: &mut Story<'_>, fact: &Fact, cx: &Context<'_>) {
+    let p = &*story.state;
     if p.quarantine.is_some() || p.calls == 0 {
-        return vec![];
+        return;
     }
-    match fact {
+    let events = match fact {
         Fact::Answer { op, seq, snapshot } => {
-            intent_shown(p, snapshot, Source::Answer { op: *op, seq: *seq }, cx)
+            return intent_shown(story, snapshot, Source::Answer { op: *op, seq: *seq }, cx);
         }
-        Fact::Fetched(snapshot) => intent_shown(p, snapshot, Source::Fetched, cx),
+        Fact::Fetched(snapshot) => return intent_shown(story, snapshot, Source::Fetched, cx),
         Fact::RefundAnswer { seq, snapshot } => refund_shown(p, Some(*seq), snapshot, cx),
         Fact::RefundFetched(snapshot) => refund_shown(p, None, snapshot, cx),
         Fact::Refused { op, seq, code } => refused(p, *op, *seq, code, cx),
         Fact::Unknown { op, seq } => unknown(p, *op, *seq, cx),
         Fact::NotSent { op, seq } => not_sent(p, *op, *seq, cx),
-    }
+    };
+    story.tell(events);
 }
 
 pub(super) fn quarantined(reason: QuarantineReason) -> Vec<Event> {
     vec![Event::PaymentQuarantined { reason }]
 }
 
-fn intent_shown(p: &Payment, shown: &IntentSnapshot, source: Source, cx: &Context<'_>) -> Vec<Event> {
+fn intent_shown(story: &mut Story<'_>, shown: &IntentSnapshot, source: Source, cx: &Context<'_>) {
+    let p = &*story.state;
     match p.intent() {
-        Some(known) if *known != shown.intent => return second_intent(p, shown),
+        Some(known) if *known != shown.intent => return story.tell(second_intent(p, shown)),
         Some(_) => {}
         None => {
             let ours = shown.reference == Some(p.reference);
             let answered = matches!(source, Source::Answer { op: Op::Create, .. });
             if !ours && !answered {
-                return vec![];
+                return;
             }
         }
     }
     if let Some(reason) = mismatch(p, shown) {
-        return quarantined(reason);
+        return story.tell(quarantined(reason));
     }
-    let mut story = Story::new(p);
+    let before = p.flight.clone();
     if p.intent.is_none() {
         story.tell(vec![Event::PaymentIntentCreated {
             intent: shown.intent.clone(),
             client_secret: shown.client_secret.clone(),
         }]);
     }
-    story.tell(moved(&story.state, shown, source, cx));
-    story.tell(unresolved(&story.state, p.flight.as_ref(), shown, source, cx));
-    story.events
+    story.tell(moved(story.state, shown, source, cx));
+    story.tell(unresolved(story.state, before.as_ref(), shown, source, cx));
 }
 
 /// A creation that was asked for under two keys can leave a second intent behind. Nobody was given its secret, so it

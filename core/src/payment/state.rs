@@ -535,7 +535,10 @@ impl Payment {
 
 /// `a - b`, at least nothing. Amounts that reach the state are all in the limit's currency.
 pub(super) fn minus(a: Money, b: Money) -> Money {
-    a.sub(b).ok().filter(|difference| difference.is_positive()).unwrap_or(Money::zero(a.currency()))
+    match a.sub(b) {
+        Ok(difference) if difference.to_minor() > 0 => difference,
+        Ok(_) | Err(_) => Money::zero(a.currency()),
+    }
 }
 
 /// `a + b`; `a` when that does not fit.

@@ -72,7 +72,7 @@ impl Machine for Reservation {
         }
     }
 
-    fn evolve(mut state: Self, event: &Event) -> Self {
+    fn apply(state: &mut Self, event: &Event) {
         match event {
             Event::Extended { reserve_until: until } => {
                 if let Phase::Held { reserve_until, extended, .. } = &mut state.phase {
@@ -109,7 +109,6 @@ impl Machine for Reservation {
                 state.vehicle_offline_since = None;
             }
         }
-        state
     }
 
     fn next_deadline(state: &Self) -> Option<(Timestamp, DeadlineReason)> {

@@ -264,7 +264,7 @@ impl Machine for Attempt {
                 AttemptCommand::Request { action, vehicle_id, booking_id, epoch, deadline } => {
                     state.request(*action, vehicle_id, *booking_id, *epoch, *deadline, cx)
                 }
-                AttemptCommand::Ack(ack) => state.settled_ack(ack, cx),
+                AttemptCommand::Ack(ack) => state.acknowledged(ack, cx),
                 AttemptCommand::Tick => Ok(vec![]),
             },
             Current::Pending { command: pending, gives_up_at } => match command {
@@ -292,35 +292,33 @@ impl Machine for Attempt {
                         until: *gives_up_at,
                     })
                 }
-                AttemptCommand::Ack(ack) if ack.command_id == pending.command_id => answer(pending, ack, cx),
-                AttemptCommand::Ack(ack) => state.settled_ack(ack, cx),
+                AttemptCommand::Ack(ack) => state.acknowledged(ack, cx),
                 AttemptCommand::Tick if cx.now >= *gives_up_at => Ok(vec![timed_out(pending)]),
                 AttemptCommand::Tick => Ok(vec![]),
             },
         }
     }
 
-    fn evolve(state: Commands, event: &AttemptEvent) -> Commands {
+    fn apply(state: &mut Commands, event: &AttemptEvent) {
         match &state.current {
             Current::Idle => match event {
-                AttemptEvent::Requested { command, gives_up_at } => Commands {
+                AttemptEvent::Requested { command, gives_up_at } => {
                     // The low bits of a counter are the sequence number by construction.
-                    seq: command.counter as u16,
-                    last_expiry: state.last_expiry.max(Some(command.expires_at)),
-                    current: Current::Pending { command: command.clone(), gives_up_at: *gives_up_at },
-                    ..state
-                },
+                    state.seq = command.counter as u16;
+                    state.last_expiry = state.last_expiry.max(Some(command.expires_at));
+                    state.current = Current::Pending { command: command.clone(), gives_up_at: *gives_up_at };
+                }
                 AttemptEvent::LateAcknowledged(execution) => state.correct(execution.command_id),
                 AttemptEvent::Acknowledged(_)
                 | AttemptEvent::Refused { .. }
-                | AttemptEvent::TimedOut { .. } => state,
+                | AttemptEvent::TimedOut { .. } => {}
             },
             Current::Pending { .. } => match event {
-                AttemptEvent::Requested { .. } => state,
+                AttemptEvent::Requested { .. } => {}
                 AttemptEvent::LateAcknowledged(execution) => state.correct(execution.command_id),
                 AttemptEvent::Acknowledged(execution) => state.settle(execution.command_id, Outcome::Done),
                 AttemptEvent::Refused { command_id, reason, .. } => {
-                    state.settle(*command_id, Outcome::Refused(*reason))
+                    state.settle(*command_id, Outcome::Refused(*reason));
                 }
                 AttemptEvent::TimedOut { command_id, .. } => state.settle(*command_id, Outcome::Unknown),
             },
@@ -435,6 +433,18 @@ impl Commands {
         Ok(vec![AttemptEvent::Requested { command, gives_up_at: expires_at.plus(cx.policy.clock_skew) }])
     }
 
+    /// What an ack leads to, without the copy of it that an [`AttemptCommand`] needs.
+    pub(crate) fn acknowledged(
+        &self,
+        ack: &AckClaims,
+        cx: &Context<'_>,
+    ) -> Result<Vec<AttemptEvent>, AttemptRejection> {
+        match self.due_command() {
+            Some(pending) if ack.command_id == pending.command_id => answer(pending, ack, cx),
+            Some(_) | None => self.settled_ack(ack, cx),
+        }
+    }
+
     /// An ack of a command that is over. What a vehicle did is true however late it is told; what it did not
     /// do changes nothing any more.
     fn settled_ack(&self, ack: &AckClaims, cx: &Context<'_>) -> Result<Vec<AttemptEvent>, AttemptRejection> {
@@ -455,25 +465,23 @@ impl Commands {
         }
     }
 
-    fn settle(mut self, command_id: CommandId, outcome: Outcome) -> Self {
-        match self.current {
+    fn settle(&mut self, command_id: CommandId, outcome: Outcome) {
+        match core::mem::take(&mut self.current) {
             Current::Pending { command, .. } if command.command_id == command_id => {
                 let surplus = self.settled.len().saturating_add(1).saturating_sub(REMEMBERED);
                 self.settled.drain(..surplus);
                 self.settled.push(Settled { command, outcome });
-                Self { current: Current::Idle, ..self }
             }
-            Current::Pending { .. } | Current::Idle => self,
+            other @ (Current::Pending { .. } | Current::Idle) => self.current = other,
         }
     }
 
-    fn correct(mut self, command_id: CommandId) -> Self {
+    fn correct(&mut self, command_id: CommandId) {
         for settled in &mut self.settled {
             if settled.command.command_id == command_id {
                 settled.outcome = Outcome::Done;
             }
         }
-        self
     }
 }
 
