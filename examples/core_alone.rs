@@ -18,6 +18,7 @@ use rideplane_core::time::{Span, Timestamp};
 use rideplane_core::unlock::{AckClaims, AckResult, VehicleKey};
 use rideplane_core::{Context, Machine};
 
+// tidy: allow-long-fn one ride, read from top to bottom
 fn main() -> anyhow::Result<()> {
     let policy = Policy::default();
     let mut now: Timestamp = "2026-05-01T08:00:00Z".parse()?;
@@ -83,12 +84,24 @@ fn main() -> anyhow::Result<()> {
     }
 
     let booking = ride.booking()?;
-    println!("\n{} after {} m:", booking.status().as_str(), booking.trip_end().map_or(0, |end| end.distance_m));
+    println!(
+        "\n{} after {} m:",
+        booking.status().as_str(),
+        booking.trip_end().map_or(0, |end| end.distance_m)
+    );
     for item in booking.trip_end().iter().flat_map(|end| &end.fare.line_items) {
-        println!("  {:<32} {:>6} x {:>5} = {}", item.description, item.quantity, item.unit_amount, item.amount);
+        println!(
+            "  {:<32} {:>6} x {:>5} = {}",
+            item.description, item.quantity, item.unit_amount, item.amount
+        );
     }
     let payment = &booking.payment;
-    println!("  held {}, charged {}, given back {}", payment.authorized(), payment.captured(), payment.released());
+    println!(
+        "  held {}, charged {}, given back {}",
+        payment.authorized(),
+        payment.captured(),
+        payment.released()
+    );
     Ok(())
 }
 
@@ -113,7 +126,8 @@ impl Ride {
 
     /// One commit of your store: both states and all events, or nothing.
     fn take(&mut self, now: Timestamp, outcome: &journey::Outcome) {
-        let names = outcome.vehicle.iter().map(fleet::Event::name).chain(outcome.booking.iter().map(Event::name));
+        let names =
+            outcome.vehicle.iter().map(fleet::Event::name).chain(outcome.booking.iter().map(Event::name));
         names.for_each(|name| println!("{now}  {name}"));
         self.vehicle = outcome.vehicle.iter().fold(self.vehicle.take(), Vehicle::evolve);
         self.booking = outcome.booking.iter().fold(self.booking.take(), Booking::evolve);

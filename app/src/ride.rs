@@ -1,7 +1,7 @@
 //! Unlocking, hearing from vehicles, ending the trip.
 
 use rideplane_core::booking::{Booking, Command, Party, Status, journey};
-use rideplane_core::fleet::{self, Presence};
+use rideplane_core::fleet::{self, Presence, Service};
 use rideplane_core::geo::Point;
 use rideplane_core::ids::{BookingId, CommandId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
@@ -186,8 +186,28 @@ impl App {
             .execute(pair, |pair, cx| journey::decide(&pair.vehicle.state, &pair.booking.state, &command, cx))
             .await?;
         self.tickets.settle(command_id, end);
-        self.settle_payment(pair).await?;
-        Ok(())
+        let pair = self.settle_payment(pair).await?;
+        self.after_ack(&pair).await
+    }
+
+    /// A vehicle that answers is heard; and one that was found open for nobody must not wait for the rider who has
+    /// claimed it since.
+    async fn after_ack(&self, pair: &Pair) -> Result<(), AppError> {
+        let vehicle = &pair.vehicle.state;
+        match vehicle.presence {
+            Presence::Offline { .. } => {
+                self.command_vehicle(&vehicle.id, &fleet::Command::CameOnline).await?;
+            }
+            Presence::Online => {}
+        }
+        let holder = vehicle.holder().map(|holder| holder.booking_id);
+        match (&vehicle.service, holder) {
+            (Service::Maintenance { reason }, Some(holder)) if holder != pair.booking.state.id => {
+                let command = fleet::Command::EnterMaintenance { reason: *reason };
+                self.command_vehicle(&vehicle.id, &command).await.map(drop)
+            }
+            (Service::Maintenance { .. } | Service::InService | Service::Retired, _) => Ok(()),
+        }
     }
 
     async fn reported(&self, telemetry: &Telemetry) -> Result<(), AppError> {

@@ -240,6 +240,7 @@ impl Money {
     ///
     /// # Errors
     /// On two currencies, or a result out of range.
+    #[expect(clippy::should_implement_trait, reason = "a checked sum returns a Result")]
     pub fn add(self, other: Self) -> Result<Self, MoneyError> {
         self.same_currency(other)?;
         let sum = self.to_minor().checked_add(other.to_minor()).ok_or(MoneyError::Overflow)?;
@@ -250,6 +251,7 @@ impl Money {
     ///
     /// # Errors
     /// On two currencies, or a result out of range.
+    #[expect(clippy::should_implement_trait, reason = "a checked difference returns a Result")]
     pub fn sub(self, other: Self) -> Result<Self, MoneyError> {
         self.same_currency(other)?;
         let difference = self.to_minor().checked_sub(other.to_minor()).ok_or(MoneyError::Overflow)?;

@@ -126,7 +126,9 @@ impl Span {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
+        // Not `from_microsecond`, which ends at the last whole second: the last instants could be read and not written.
+        let nanos = i32::try_from(self.0.rem_euclid(1_000_000).saturating_mul(1_000)).unwrap_or(0);
+        match jiff::Timestamp::new(self.as_unix_seconds(), nanos) {
             Ok(instant) => write!(f, "{instant}"),
             Err(_) => write!(f, "@{}us", self.0),
         }
@@ -192,6 +194,13 @@ mod tests {
         );
         assert!("tomorrow".parse::<Timestamp>().is_err());
         assert!("2026-01-31T13:00:00".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn the_last_instant_survives_the_wire() {
+        let text = Timestamp::MAX.to_string();
+        assert_eq!(text.parse(), Ok(Timestamp::MAX), "{text}");
+        assert_eq!(text, "9999-12-30T22:00:00.999999Z");
     }
 
     proptest! {

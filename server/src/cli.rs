@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rideplane_core::ids::UserId;
 use rideplane_core::time::Timestamp;
 
+use crate::commands;
 use crate::config::{self, Flag, Loaded, StoreUrl};
 use crate::replay::faults::Faults;
 use crate::replay::fold::Fold;
@@ -34,6 +35,15 @@ pub struct Cli {
 /// What `rideplane` can be asked for.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the data plane: HTTP, workers, relay, notifier, vehicles
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
+    /// Import or list vehicles
+    #[command(subcommand)]
+    Fleet(FleetCommand),
+    /// Prove that a store's books add up
+    #[command(after_help = AUDIT_HELP)]
+    Audit(AuditArgs),
     /// Print a bearer token of this installation's own key
     #[command(after_help = TOKEN_HELP)]
     Token(TokenArgs),
@@ -301,6 +311,9 @@ pub fn main() -> ExitCode {
 /// Of configuration and environment, said for a person.
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Serve(args) => block_on(commands::serve::run(args)),
+        Command::Fleet(command) => block_on(commands::fleet::run(command)),
+        Command::Audit(args) => block_on(commands::audit::run(args)),
         Command::Token(args) => {
             let flags = data_flag(args.data.as_deref())?;
             let loaded = load_config(args.config.as_deref(), flags.as_slice())?;
@@ -313,6 +326,11 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
             print(loaded.to_string().trim_end())
         }
     }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("the runtime can't be started")?.block_on(work)
 }
 
 fn print(answer: &str) -> anyhow::Result<ExitCode> {

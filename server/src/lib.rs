@@ -4,9 +4,11 @@
 //! pure function from bytes to a value or an error, so that it is tested and fuzzed without a process.
 
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod defaults;
 pub mod fleet_file;
+pub mod host;
 pub mod keys;
 pub mod lat_lon;
 pub mod logging;

@@ -1,5 +1,12 @@
-//! The `rideplane` command: see `rideplane --help`.
+//! The `rideplane` binary: see `rideplane --help`.
 
-fn main() -> std::process::ExitCode {
+use std::process::ExitCode;
+
+/// States are many small allocations that live shortly, on several threads: measured on the replay against the
+/// system's allocator (see `cargo xtask bench replay`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
     rideplane::cli::main()
 }

@@ -74,7 +74,9 @@ fn both_ends(bus: MemoryBus) -> events::Bus {
 async fn race(racers: Vec<Racer>) {
     let tasks: Vec<_> = racers.into_iter().map(tokio::spawn).collect();
     for task in tasks {
-        task.await.expect("a racer ends without a panic");
+        if let Err(error) = task.await {
+            std::panic::resume_unwind(error.into_panic());
+        }
     }
 }
 

@@ -476,21 +476,3 @@ proptest! {
         }
     }
 }
-
-/// How fast it is; run with `--release -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a test"]
-fn speed() {
-    let dir = tempfile::tempdir().unwrap();
-    for (name, gateway) in [
-        ("memory", TestGateway::in_memory(TestClock::new(), [7; 32])),
-        ("journal", TestGateway::open(dir.path().join("g"), TestClock::new(), [7; 32]).unwrap()),
-    ] {
-        let started = std::time::Instant::now();
-        for n in 0..50_000 {
-            let intent = held(&gateway, &n.to_string());
-            now(gateway.capture_intent(&key(&format!("{n}:capture")), &intent, eur(500))).unwrap();
-        }
-        println!("{name}: {:.0} calls/s", 150_000.0 / started.elapsed().as_secs_f64());
-    }
-}

@@ -292,24 +292,3 @@ fn the_journal_survives_the_process() {
     assert_eq!(fleet.results(&scooter, Action::Lock, 1_199).len(), 1);
     assert_eq!(fleet.results(&scooter, Action::Unlock, 1_200), [AckResult::Done]);
 }
-
-/// How fast it is; run with `--release -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a test"]
-fn speed() {
-    let fleet = manual();
-    let commands: Vec<_> = (1..=20_000_u16)
-        .map(|n| {
-            let vehicle = id(&format!("sc-{}", n % 500));
-            let bytes = fleet.command(&vehicle, Action::Unlock, n);
-            (vehicle, bytes)
-        })
-        .collect();
-    let started = std::time::Instant::now();
-    std::thread::scope(|scope| {
-        for half in commands.chunks(10_000) {
-            scope.spawn(|| half.iter().for_each(|(vehicle, bytes)| fleet.deliver(vehicle, bytes)));
-        }
-    });
-    println!("{:.0} commands/s on two threads", 20_000.0 / started.elapsed().as_secs_f64());
-}

@@ -13,7 +13,8 @@ use sqlx::{Arguments as _, AssertSqlSafe, SqliteConnection};
 use crate::prepared::Prepared;
 use crate::rows;
 
-/// The most rows of one statement. Fewer are split into powers of two, so that few texts need to be prepared.
+/// The most rows of one statement. Each number of rows is a text of its own, prepared once: a statement costs two switches
+/// of threads, which is more than the rows in it.
 const MAX_ROWS: usize = 64;
 
 /// `head (?, ...), (?, ...) tail`
@@ -95,8 +96,7 @@ impl Texts {
     ) -> sqlx::Result<()> {
         let mut rest = rows;
         while !rest.is_empty() {
-            // The largest power of two that fits.
-            let count = (1 << rest.len().ilog2()).min(MAX_ROWS);
+            let count = rest.len().min(MAX_ROWS);
             let (now, later) = rest.split_at(count);
             let mut arguments = SqliteArguments::default();
             for row in now {
@@ -109,7 +109,7 @@ impl Texts {
         Ok(())
     }
 
-    /// Writes everything of the commits: one statement per table and power of two.
+    /// Writes everything of the commits: one statement per table.
     pub(crate) async fn commits(
         &mut self,
         connection: &mut SqliteConnection,

@@ -76,7 +76,7 @@ pub(crate) fn write_options(config: &SqliteConfig) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "8000")
         .pragma("journal_size_limit", "67108864")
         .pragma("cache_size", "-16000")
-        .statement_cache_capacity(256)
+        .statement_cache_capacity(1024)
         .disable_statement_logging()
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use rideplane_core::booking::Booking;
@@ -39,6 +40,7 @@ pub struct SqliteStore {
 struct Writable {
     writer: mpsc::Sender<Op>,
     memory: Arc<Memory>,
+    batches: Arc<AtomicU64>,
 }
 
 impl SqliteStore {
@@ -51,12 +53,13 @@ impl SqliteStore {
     /// can't be opened.
     pub async fn open(config: SqliteConfig) -> Result<Self> {
         let memory = Arc::new(Memory::new(config.cached_rows));
+        let batches = Arc::new(AtomicU64::new(0));
         let (path, readers) = (config.path.clone(), config.readers);
-        let writer = Writer::open(config, Arc::clone(&memory)).await?;
+        let writer = Writer::open(config, Arc::clone(&memory), Arc::clone(&batches)).await?;
         let pool = open::read_pool(&path, readers).await?;
         let (sender, receiver) = mpsc::channel(QUEUE);
         tokio::spawn(writer.run(receiver));
-        Ok(Self { writable: Some(Writable { writer: sender, memory }), pool })
+        Ok(Self { writable: Some(Writable { writer: sender, memory, batches }), pool })
     }
 
     /// Opens an existing file for reading only, also while another process writes to it. Every write is refused, and
@@ -86,6 +89,13 @@ impl SqliteStore {
     /// When the store is closed or was opened for reading.
     pub async fn limit_pages(&self, pages: u32) -> Result<()> {
         self.done(Work::LimitPages(pages)).await
+    }
+
+    /// How many transactions were committed since the store was opened: with the number of commits it says how many
+    /// share one.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.writable.as_ref().map_or(0, |writable| writable.batches.load(Ordering::Relaxed))
     }
 
     pub(crate) async fn ask(&self, work: Work) -> Result<Outcome> {

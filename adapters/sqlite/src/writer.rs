@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{AggregateKey, CommitError, Kind, PortError, Profile, Telemetry};
@@ -79,6 +80,8 @@ pub(crate) struct Writer {
     /// `None` after a failure that may have broken it.
     connection: Option<SqliteConnection>,
     texts: Texts,
+    /// How many transactions were committed.
+    batches: Arc<AtomicU64>,
     /// Until the connection is closed.
     lock: File,
 }
@@ -141,9 +144,13 @@ impl Failure {
 }
 
 impl Writer {
-    pub(crate) async fn open(config: SqliteConfig, memory: Arc<Memory>) -> Result<Self> {
+    pub(crate) async fn open(
+        config: SqliteConfig,
+        memory: Arc<Memory>,
+        batches: Arc<AtomicU64>,
+    ) -> Result<Self> {
         let lock = open::lock(&config.path).await?;
-        let mut writer = Self { config, memory, connection: None, texts: Texts::default(), lock };
+        let mut writer = Self { config, memory, connection: None, texts: Texts::default(), batches, lock };
         writer.ready().await?;
         Ok(writer)
     }
@@ -161,7 +168,11 @@ impl Writer {
                         let outcome = self.limit(pages).await;
                         drop(op.answer.send(outcome));
                     }
-                    work => batch.push(Op { work, answer: op.answer }),
+                    work @ (Work::Commit(_)
+                    | Work::Telemetry(_)
+                    | Work::Profile { .. }
+                    | Work::Published { .. }
+                    | Work::Handled { .. }) => batch.push(Op { work, answer: op.answer }),
                 }
             }
             self.carry_out(batch).await;
@@ -262,6 +273,7 @@ impl Writer {
             }
         })?;
         remember(&memory, &accepted);
+        self.batches.fetch_add(1, Ordering::Relaxed);
         for (work, outcome) in works.iter().zip(&mut outcomes) {
             if let Work::Handled { consumer, event_id, .. } = work {
                 *outcome = Outcome::News(news.remove(&(consumer.clone(), event_id.clone())));

@@ -4,6 +4,7 @@ use super::react::react;
 use super::{Booking, Command, Create, DeadlineReason, Event, Party, Rejection, Status, Trip, TripEnd};
 use crate::ids::{BookingId, Epoch, PaymentMethodId, ReservationToken};
 use crate::machine::{Context, Machine};
+use crate::money::Money;
 use crate::payment::{self, Desired, Payment};
 use crate::pricing::{Fare, Usage};
 use crate::reservation::{self, Phase, ReleaseReason, Reservation};
@@ -119,13 +120,18 @@ fn plausible_distance(start_m: u64, end_m: u64, ride: Span) -> u64 {
 /// Applies an event in place. Total.
 fn apply(booking: &mut Booking, event: &Event) {
     match event {
-        Event::Created(created) => *booking = (**created).clone(),
+        // It exists already, and a booking is made once.
+        Event::Created(_) => {}
         Event::Reservation(event) => evolve_reservation(booking, event),
         Event::Reclaimed { epoch, hold } => {
             booking.epoch = *epoch;
             evolve_reservation(booking, hold);
         }
-        Event::Payment(event) => booking.payment = Payment::evolve(booking.payment.clone(), event),
+        Event::Payment(event) => {
+            // A place holder without anything on the heap, for as long as the payment is out.
+            let empty = Payment::new(booking.id, Money::zero(booking.quote.hold.currency()));
+            booking.payment = Payment::evolve(core::mem::replace(&mut booking.payment, empty), event);
+        }
         Event::Command(event) => {
             booking.commands = Attempt::evolve(core::mem::take(&mut booking.commands), event);
         }
@@ -281,6 +287,8 @@ fn cancel(steps: &mut Steps<'_>, reason: ReleaseReason) -> Result<(), Rejection>
             steps.reservation(&reservation::Command::Release(reason))
         }
         Status::Cancelled => steps.payment(&payment::Command::Release),
+        // Its deadline passed before the vehicle was taken away: the vehicle must not be kept in service for that.
+        Status::Expired if reason == ReleaseReason::VehicleWithdrawn => Ok(()),
         status @ (Status::Active | Status::Ended | Status::Completed | Status::Expired) => {
             steps.refuse(status, "be cancelled")
         }

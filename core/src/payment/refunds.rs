@@ -153,8 +153,9 @@ fn late_refund(p: &Payment, seq: u32, shown: &RefundSnapshot, cx: &Context<'_>) 
         | RefundStatus::Succeeded
         | RefundStatus::Other(_) => {}
     }
+    // We never ask for nothing: it would leave no trace in the state, and count again each time it is shown.
     let room = minus(p.captured, p.refunds_covered());
-    if minus(shown.amount, room).is_positive() {
+    if !shown.amount.is_positive() || minus(shown.amount, room).is_positive() {
         return quarantined(QuarantineReason::RefundFailed);
     }
     let mut events = vec![refund_event(seq, shown, cx)];

@@ -122,7 +122,7 @@ pub async fn a_repeat_changes_nothing(factory: &dyn Factory) {
     let index = factory.fresh().await;
     let one = listing(1, place(10.0));
     free(&*index, &[one.clone(), one.clone()]).await;
-    free(&*index, &[one.clone()]).await;
+    free(&*index, std::slice::from_ref(&one)).await;
     let nearby = index.nearest(&ask(100.0), at(1)).await.unwrap();
     assert_eq!(nearby.vehicles.len(), 1, "a vehicle is listed once");
     assert_eq!(nearby.vehicles[0].0, one, "every field is kept");

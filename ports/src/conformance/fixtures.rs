@@ -229,10 +229,8 @@ impl Journey {
     fn answer(&mut self, status: IntentStatus, now: Timestamp) -> Commit {
         let state = &self.booking().state;
         let (_, call) = state.effects(now).gateway.expect("a call to the provider is due");
-        let held = match status {
-            IntentStatus::RequiresCapture => state.quote.hold,
-            _ => Money::zero(state.quote.hold.currency()),
-        };
+        let none = Money::zero(state.quote.hold.currency());
+        let held = if status == IntentStatus::RequiresCapture { state.quote.hold } else { none };
         let snapshot = IntentSnapshot {
             intent: PaymentIntentId::new(format!("pi_{}", state.id)).expect("an id"),
             client_secret: Some(ClientSecret::new("pi_1_secret_2")),
@@ -287,13 +285,11 @@ impl Journey {
 }
 
 fn vehicle_change(expected: Version, state: Vehicle, events: Vec<fleet::Event>) -> VehicleChange {
-    let state = Some(state);
-    let deadline = Vehicle::next_deadline(&state).map(|(at, _)| at);
-    VehicleChange { expected, state: state.expect("a vehicle"), events, deadline }
+    let deadline = Vehicle::next_deadline(&Some(state.clone())).map(|(at, _)| at);
+    VehicleChange { expected, state, events, deadline }
 }
 
 fn booking_change(expected: Version, state: Booking, events: Vec<booking::Event>) -> BookingChange {
-    let state = Some(state);
-    let deadline = Booking::next_deadline(&state).map(|(at, _)| at);
-    BookingChange { expected, state: state.expect("a booking"), events, deadline }
+    let deadline = Booking::next_deadline(&Some(state.clone())).map(|(at, _)| at);
+    BookingChange { expected, state, events, deadline }
 }

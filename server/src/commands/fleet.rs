@@ -98,7 +98,11 @@ async fn list(args: &FleetListArgs) -> anyhow::Result<ExitCode> {
     let store = AnyStore::open_read_only(&config).await?.store;
     let (now, mut out) = (SystemClock.now(), std::io::stdout().lock());
     let mut after: Option<VehicleId> = None;
-    writeln!(out, "{:<16} {:<10} {:<12} {:>10} {:>11} {:>5}  last_reported", "vehicle_id", "type", "status", "lat", "lon", "fuel")?;
+    writeln!(
+        out,
+        "{:<16} {:<10} {:<12} {:>10} {:>11} {:>5}  last_reported",
+        "vehicle_id", "type", "status", "lat", "lon", "fuel"
+    )?;
     loop {
         let page = store.vehicles(after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { return Ok(ExitCode::SUCCESS) };
@@ -107,7 +111,8 @@ async fn list(args: &FleetListArgs) -> anyhow::Result<ExitCode> {
             let vehicle = &record.vehicle.state;
             let said = record.telemetry.as_ref();
             let at = said.and_then(|said| said.position);
-            let degrees = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.5}"));
+            let degrees =
+                |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.5}"));
             let fuel = said.and_then(|said| said.charge);
             writeln!(
                 out,

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rideplane_core::ids::PaymentIntentId;
 use rideplane_core::time::Span;
 use rideplane_http::auth::{Audience, Verifier};
-use rideplane_http::{HttpSettings, HttpState, TestGatewayControl, router};
+use rideplane_http::{HttpSettings, HttpState, TestGatewayControl, WebhookSecret, router};
 use rideplane_memory::TestGateway;
 use rideplane_ports::PortError;
 use tokio::net::TcpListener;
@@ -27,14 +27,15 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let config = load_config(args.config.as_deref(), &args.flags()?)?.config;
     logging::init(&config.log)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("{} can't be listened on: is another server running there?", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("{} can't be listened on: is another server running there?", config.listen)
+    })?;
     let host = Host::open(&config).await?;
     let state = state(&config, &host)?;
     let _tasks = host.spawn();
     if host.store.store.vehicles(None, 1).await?.is_empty() && config.demo.count > 0 {
         demo::make(&host.app, config.demo.count, config.demo.around).await?;
+        host.rebuild().await?;
         tracing::info!(vehicles = config.demo.count, "made a demo fleet, because the store held no vehicle");
     }
     let address = listener.local_addr()?;
@@ -47,17 +48,16 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn state(config: &Config, host: &Host) -> anyhow::Result<HttpState> {
-    let audience =
-        Audience { issuer: config.auth.issuer.clone(), audience: config.auth.audience.clone() };
+    let audience = Audience { issuer: config.auth.issuer.clone(), audience: config.auth.audience.clone() };
     let verifier = Verifier::new(audience, config.auth.leeway, keys::trusted_keys(config)?);
     let settings = HttpSettings {
         body_limit: config.http.body_limit_bytes as usize,
         request_timeout: duration(config.http.request_timeout),
         unlock_wait: duration(config.http.unlock_wait),
-        webhook_secret: Some(keys::embedded_secrets(&config.data)?.webhook),
+        webhook_secret: Some(WebhookSecret::new(keys::embedded_secrets(&config.data)?.webhook)),
     };
     let control: Arc<dyn TestGatewayControl> = Arc::new(Control(host.gateway.clone()));
-    Ok(HttpState::new(host.app.clone(), Arc::new(verifier), settings, Some(control)))
+    Ok(HttpState::new(host.app.clone(), Arc::new(verifier), settings).with_test_gateway(control))
 }
 
 /// The embedded gateway's side door: what a customer does on the provider's own page.

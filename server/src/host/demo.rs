@@ -15,9 +15,8 @@ const DEGREE_M: f64 = 111_195.0;
 const GOLDEN_ANGLE: f64 = 2.399_963_229_728_653;
 
 /// What a demo fleet is made of: every ten vehicles, five scooters, three e-bikes and two cars.
-const KINDS: [(&str, &str, FormFactor, PropulsionType, u32); 10] = [
-    SCOOTER, EBIKE, SCOOTER, CAR, SCOOTER, EBIKE, SCOOTER, EBIKE, SCOOTER, CAR,
-];
+const KINDS: [(&str, &str, FormFactor, PropulsionType, u32); 10] =
+    [SCOOTER, EBIKE, SCOOTER, CAR, SCOOTER, EBIKE, SCOOTER, EBIKE, SCOOTER, CAR];
 const SCOOTER: (&str, &str, FormFactor, PropulsionType, u32) =
     ("scooter", "sc", FormFactor::ScooterStanding, PropulsionType::Electric, 40_000);
 const EBIKE: (&str, &str, FormFactor, PropulsionType, u32) =

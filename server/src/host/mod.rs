@@ -22,13 +22,13 @@ use rideplane_core::ids::VehicleId;
 use rideplane_core::pricing::PlanCatalogue;
 use rideplane_core::unlock::TrustedKeys;
 use rideplane_memory::{
-    Agents, IndexAvailability, LocalSigner, LogNotifier, MemoryBus, MemoryStore, NoSurge, RandomIds, SystemClock,
-    TestGateway,
+    Agents, IndexAvailability, LocalSigner, LogNotifier, MemoryBus, MemoryStore, NoSurge, RandomIds,
+    SystemClock, TestGateway,
 };
 use rideplane_ports::{
     AuditSource, Breaker, Clock, Guarded, Inbox, Outbox, PaymentGateway, Store, VehicleRecord,
 };
-use rideplane_sqlite::SqliteStore;
+use rideplane_sqlite::{SqliteConfig, SqliteStore};
 
 use crate::config::{Config, StoreUrl};
 use crate::{defaults, keys};
@@ -79,7 +79,7 @@ impl AnyStore {
             StoreUrl::Sqlite(_) => {
                 keys::create_data_dir(&config.data)?;
                 let file = config.store_file().context("a sqlite store has a file")?;
-                Ok(Self::of(SqliteStore::open(&file).await?))
+                Ok(Self::of(SqliteStore::open(SqliteConfig::new(file)).await?))
             }
         }
     }
@@ -91,7 +91,8 @@ impl AnyStore {
     /// # Errors
     /// When there is none, or it can't be read.
     pub async fn open_read_only(config: &Config) -> anyhow::Result<Self> {
-        let file = config.store_file().context("a memory store lives in its process only: name a sqlite one")?;
+        let file =
+            config.store_file().context("a memory store lives in its process only: name a sqlite one")?;
         if !file.exists() {
             anyhow::bail!("{}: there is no such store; name it with --data or --store", file.display());
         }
@@ -129,7 +130,8 @@ impl Host {
         let guarded_store: Arc<dyn Store> =
             Arc::new(Guarded::new(store.store.clone(), breaker(), clock.clone()));
         let shared: Arc<dyn PaymentGateway> = gateway.clone();
-        let guarded_gateway: Arc<dyn PaymentGateway> = Arc::new(Guarded::new(shared, breaker(), clock.clone()));
+        let guarded_gateway: Arc<dyn PaymentGateway> =
+            Arc::new(Guarded::new(shared, breaker(), clock.clone()));
         let ports = Ports {
             store: guarded_store,
             outbox: store.outbox.clone(),
@@ -138,19 +140,22 @@ impl Host {
             gateway: guarded_gateway,
             link: agents.clone(),
             notifier: Arc::new(LogNotifier),
-            signer: Arc::new(LocalSigner::new(command_key.id().clone(), command_key.signing().to_bytes())),
+            signer: Arc::new(LocalSigner::new(command_key.id().clone(), command_key.signing().as_bytes())),
             demand: Arc::new(NoSurge),
             clock,
-            ids: Arc::new(RandomIds::new()?),
+            ids: Arc::new(RandomIds::new()),
         };
         let app = App::new(ports, settings(config)?);
-        let host = Self { app, store, bus: Arc::new(MemoryBus::new()), agents, gateway };
+        let host = Self { app, store, bus: Arc::new(MemoryBus::default()), agents, gateway };
         host.rebuild().await?;
         Ok(host)
     }
 
     /// Shows search every free vehicle of the store, and the agents where their vehicles stand.
-    async fn rebuild(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn rebuild(&self) -> anyhow::Result<()> {
         let mut after: Option<VehicleId> = None;
         loop {
             let page = self.store.store.vehicles(after.as_ref(), PAGE).await?;
@@ -167,11 +172,11 @@ impl Host {
         use rideplane_ports::VehicleLink as _;
         let vehicle = &record.vehicle.state;
         // A vehicle with a key of its own is a real one: it has no agent here.
-        if self.agents.provision(&vehicle.id).await? == Some(vehicle.spec.key) {
-            let said = record.telemetry.as_ref();
-            if let Some(position) = said.and_then(|said| said.position) {
-                self.agents.place(&vehicle.id, position, said.and_then(|said| said.charge));
-            }
+        let is_ours = self.agents.provision(&vehicle.id).await? == Some(vehicle.spec.key);
+        let said = record.telemetry.as_ref();
+        let position = said.and_then(|said| said.position);
+        if let (true, Some(position), None) = (is_ours, position, self.agents.position_of(&vehicle.id)) {
+            self.agents.place(&vehicle.id, position, said.and_then(|said| said.charge), 0)?;
         }
         Ok(())
     }
@@ -187,8 +192,9 @@ pub fn settings(config: &Config) -> anyhow::Result<Settings> {
         None => defaults::default_plans(defaults::CURRENCY)?,
     };
     let zones = match &config.zones_file {
-        Some(path) => Zones::from_geojson(&read(path)?)
-            .with_context(|| format!("zones_file {}", path.display()))?,
+        Some(path) => {
+            Zones::from_geojson(&read(path)?).with_context(|| format!("zones_file {}", path.display()))?
+        }
         None => Zones::default(),
     };
     Ok(Settings { policy: config.policy.clone(), plans, zones })

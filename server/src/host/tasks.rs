@@ -30,7 +30,7 @@ impl Host {
         tasks.spawn(relay(self.app.clone(), self.bus.clone()));
         tasks.spawn(notify(self.app.clone(), self.bus.clone()));
         tasks.spawn(hear(self.app.clone(), self.agents.clone()));
-        tasks.spawn(beat(self.agents.clone()));
+        tasks.spawn(beat(self.app.clone(), self.agents.clone()));
         tasks
     }
 }
@@ -119,12 +119,12 @@ async fn hear(app: App, agents: Arc<Agents>) {
     }
 }
 
-async fn beat(agents: Arc<Agents>) {
+async fn beat(app: App, agents: Arc<Agents>) {
     let mut ticks = interval(HEARTBEAT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        agents.heartbeat_all();
+        agents.heartbeat_all(app.now());
     }
 }
 

@@ -1,5 +1,5 @@
 //! Starting the real binary and talking to it.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::net::TcpListener;
 use std::path::Path;

@@ -166,6 +166,12 @@ impl Agents {
         self.change(vehicle, |_| Measured { odometer_m, position: e7(at), charge })
     }
 
+    /// Where a vehicle stands; `None` when it was never placed.
+    #[must_use]
+    pub fn position_of(&self, vehicle: &VehicleId) -> Option<PositionE7> {
+        self.body(vehicle).lock().measured.position
+    }
+
     /// Rides a vehicle `distance_m` metres to a place.
     ///
     /// # Errors

@@ -325,6 +325,15 @@ fn maintenance_of_a_reserved_vehicle_cancels_the_booking_and_a_ride_goes_on() {
 }
 
 #[test]
+fn a_vehicle_is_withdrawn_also_when_its_booking_has_just_run_out() {
+    let mut world = confirmed();
+    world.pass(900);
+    world.tell(0, &fleet::Command::EnterMaintenance { reason: MaintenanceReason::Damage }).unwrap();
+    assert_eq!(world.vehicles[0].service, Service::Maintenance { reason: MaintenanceReason::Damage });
+    assert_eq!(world.bookings[0].status_reason(), Some(ReleaseReason::UnlockWindowOver));
+}
+
+#[test]
 fn a_confirmed_booking_expires_ten_minutes_after_its_vehicle_was_missed() {
     for back in [true, false] {
         let mut world = confirmed();

@@ -4,5 +4,6 @@
 mod gateway;
 mod journeys;
 mod lock;
+mod model;
 mod table;
 mod world;

@@ -341,3 +341,36 @@ fn thousands_on_one_spot_and_their_departure_leave_the_cells_in_order() {
     all.check();
     all.agree_on(&Ask { radius_m: f64::INFINITY, ..ask }.query());
 }
+
+#[test]
+fn a_city_in_motion_gives_the_plain_answer() {
+    let mut state = 1_u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let mut all = All::default();
+    for number in 0..2_000 {
+        // Over the edge between two faces of the cube, which runs along the meridian of 45 degrees.
+        let point = at(10.0 + 0.05 * random(), 44.975 + 0.05 * random());
+        let vehicle_type = kind((number % 2) as u8);
+        all.upsert(IndexEntry { id: vehicle(number), point, vehicle_type, charge: None, range_m: None });
+    }
+    for _ in 0..2 {
+        for number in 0..2_000 {
+            let entry = all.plain.0[&vehicle(number)].clone();
+            let (north, east) = (1e-3 * (random() - 0.5), 1e-3 * (random() - 0.5));
+            let point = at(entry.point.lat() + north, entry.point.lon() + east);
+            all.upsert(IndexEntry { point, ..entry });
+        }
+        all.check();
+        for _ in 0..30 {
+            let (center, limit) =
+                (at(10.0 + 0.05 * random(), 44.975 + 0.05 * random()), 1 + (random() * 60.0) as usize);
+            let wanted = Some(kind(0)).filter(|_| random() < 0.7);
+            let radius_m = 2_000.0 * random();
+            let ask = Ask { center, radius_m, limit, kind: wanted, min_charge: None, min_range_m: None };
+            all.agree_on(&ask.query());
+        }
+    }
+}

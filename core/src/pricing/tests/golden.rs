@@ -62,6 +62,7 @@ const CAPPED: &str = r#""price":1,"per_min_pricing":[{"start":0,"rate":"0.1","in
     "per_km_pricing":[{"start":0,"rate":"0.5","interval":1}],"fare_capping":{"duration":60,"price":5}"#;
 
 #[test]
+// tidy: allow-long-fn one row for each rule of a receipt
 fn receipts_worked_out_by_hand() {
     let inclusive = r#","vat":{"rate":"0.19","inclusive":true}"#;
     let city = |more: &str| euro(&format!("{CITY}{more}"));

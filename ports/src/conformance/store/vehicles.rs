@@ -13,7 +13,7 @@ pub async fn telemetry_never_goes_back(factory: &dyn Factory) {
     let backend = factory.fresh().await;
     registered(&backend, 1).await;
     let second = telemetry(1, at(20));
-    record(&backend, &[second.clone()]).await;
+    record(&backend, std::slice::from_ref(&second)).await;
     assert_eq!(said(&backend, 1).await, Some(second.clone()), "every field is kept");
     let older = Telemetry { position: Some(place(500.0)), range_m: Some(1), ..telemetry(1, at(10)) };
     record(&backend, std::slice::from_ref(&older)).await;
@@ -29,14 +29,14 @@ pub async fn telemetry_keeps_what_is_not_said(factory: &dyn Factory) {
     let backend = factory.fresh().await;
     registered(&backend, 1).await;
     let full = telemetry(1, at(10));
-    record(&backend, &[full.clone()]).await;
+    record(&backend, std::slice::from_ref(&full)).await;
     let silent = Telemetry { position: None, charge: None, range_m: None, ..telemetry(1, at(20)) };
     record(&backend, &[silent]).await;
     let kept = Telemetry { last_reported: at(20), ..full.clone() };
     assert_eq!(said(&backend, 1).await, Some(kept), "a bare heartbeat only moves the time");
     let moved =
         Telemetry { position: Some(place(10.0)), charge: None, range_m: None, ..telemetry(1, at(30)) };
-    record(&backend, &[moved.clone()]).await;
+    record(&backend, std::slice::from_ref(&moved)).await;
     let expected = Telemetry { charge: full.charge, range_m: full.range_m, ..moved };
     assert_eq!(said(&backend, 1).await, Some(expected));
 }

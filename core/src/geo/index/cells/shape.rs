@@ -78,7 +78,7 @@ impl Halves {
 
     fn holds(&self, upper: bool, height: f64, across: f64) -> bool {
         let (near, far) = if upper { (self.middle, self.far) } else { (self.near, self.middle) };
-        near.beyond(height, across) >= 0.0 && far.beyond(height, across) <= 0.0
+        near.beyond(height, across) >= -EDGE && far.beyond(height, across) <= EDGE
     }
 
     /// The squared gaps from a point to the lower and to the upper half.
@@ -92,6 +92,10 @@ impl Halves {
         [below * below + above * above, under * under + over * over]
     }
 }
+
+/// How far beyond a plane a point still belongs to a cell: at the edge of the cube, where both are 45 degrees, sine
+/// and cosine are an ulp apart. Well within [`ROUNDING`].
+const EDGE: f64 = 1e-15;
 
 /// Ten times what rounding, a few 2^-53, can change in the distance of a unit vector from a plane or in a chord:
 /// 64 nanometres.
