@@ -94,6 +94,16 @@ fn the_same_seed_gives_the_same_report_on_either_store() {
 }
 
 #[test]
+fn threads_decide_nothing_however_many_riders_compete() {
+    let crowd = || replay(2_000, |options| (options.fleet, options.faults) = (Some(150), Faults::Everyday));
+    let first = crowd();
+    assert!(first.conflicts > 200, "{first}");
+    for _ in 0..3 {
+        assert_eq!(first, crowd());
+    }
+}
+
+#[test]
 fn a_loss_shows() {
     let mut report = replay(100, |_| {});
     assert_clean(&report);
