@@ -52,7 +52,7 @@ pub const CHICAGO: &str = "data/chicago-taxi-trips.csv";
 static CHICAGO_BYTES: &[u8] = include_bytes!("../../../../data/chicago-taxi-trips.csv");
 
 /// How far virtual time goes between two barriers.
-const WINDOW: Span = Span::from_minutes(15);
+const WINDOW: Span = Span::from_minutes(30);
 
 /// How many pictures are taken of the fleet: one for each hour of a week.
 const SAMPLES: i64 = 7 * 24;
