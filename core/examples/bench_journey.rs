@@ -83,7 +83,11 @@ fn travel(setting: &Setting, script: &Script) -> Result<usize, AnyError> {
     for (step, said) in script.said.iter().enumerate() {
         advance(setting, &mut state, script.fresh, step, said, &mut events)?;
     }
-    if state.booking.status() == Status::Completed { Ok(events) } else { Err("the journey is not complete".into()) }
+    if state.booking.status() == Status::Completed {
+        Ok(events)
+    } else {
+        Err("the journey is not complete".into())
+    }
 }
 
 fn context(setting: &Setting, fresh: u128, step: usize) -> Context<'_> {
@@ -186,7 +190,9 @@ fn carried_out(call: &GatewayCall, booking: &Booking) -> Result<IntentSnapshot, 
     };
     Ok(IntentSnapshot {
         intent: PaymentIntentId::new("pi_3MtwBwLkdIwHu7ix28a3tqPa")?,
-        client_secret: Some(ClientSecret::new("pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_YrKJUKribcBjcG8HVhfZluoGH")),
+        client_secret: Some(ClientSecret::new(
+            "pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_YrKJUKribcBjcG8HVhfZluoGH",
+        )),
         status,
         amount: booking.quote.hold,
         amount_capturable: held,

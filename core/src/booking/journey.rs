@@ -86,8 +86,7 @@ pub fn reserve(
     let booking = Booking::decide(&None, &Command::Create(Box::new(create)), cx)?;
     let mut outcome = Outcome { vehicle: Vec::new(), booking };
     if let Some(Event::Created(created)) = outcome.booking.first() {
-        let claim =
-            fleet::Command::Reserve { booking_id: created.id, user_id: created.user_id.clone() };
+        let claim = fleet::Command::Reserve { booking_id: created.id, user_id: created.user_id.clone() };
         outcome.vehicle = decide_vehicle_alone(vehicle, &claim, cx)?;
     }
     Ok(outcome)
@@ -104,15 +103,10 @@ pub fn confirm_payment(
     cx: &Context<'_>,
 ) -> Result<Outcome, Rejection> {
     if booking.status() == Status::Cancelled && booking.is_reclaimable(cx.now) {
-        let claim = fleet::Command::Reserve {
-            booking_id: booking.id,
-            user_id: booking.user_id.clone(),
-        };
+        let claim = fleet::Command::Reserve { booking_id: booking.id, user_id: booking.user_id.clone() };
         let claimed = decide_vehicle_alone(vehicle, &claim, cx)?;
-        let epoch = claimed.iter().fold(vehicle.epoch, |epoch, event| match event {
-            fleet::Event::VehicleReserved { epoch, .. } => *epoch,
-            _ => epoch,
-        });
+        let held = claimed.iter().fold(Some(vehicle.clone()), Vehicle::evolve);
+        let epoch = held.map_or(vehicle.epoch, |held| held.epoch);
         let command = Command::Reclaim { epoch, method: method.clone() };
         let booking = Booking::decide(&Some(booking.clone()), &command, cx)?;
         return Ok(Outcome { vehicle: claimed, booking });
@@ -197,18 +191,12 @@ fn consequence(command: &fleet::Command, vehicle: &Vehicle, booking: &Booking) -
             Presence::Online => None,
         },
         fleet::Command::CameOnline => Some(Command::VehicleCameOnline),
-        fleet::Command::EnterMaintenance { .. } | fleet::Command::FoundUnlocked => {
-            match booking.status() {
-                Status::PendingPayment | Status::Confirmed => {
-                    Some(Command::Cancel(ReleaseReason::VehicleWithdrawn))
-                }
-                Status::Active
-                | Status::Ended
-                | Status::Completed
-                | Status::Cancelled
-                | Status::Expired => None,
+        fleet::Command::EnterMaintenance { .. } | fleet::Command::FoundUnlocked => match booking.status() {
+            Status::PendingPayment | Status::Confirmed => {
+                Some(Command::Cancel(ReleaseReason::VehicleWithdrawn))
             }
-        }
+            Status::Active | Status::Ended | Status::Completed | Status::Cancelled | Status::Expired => None,
+        },
         fleet::Command::Register { .. }
         | fleet::Command::Reserve { .. }
         | fleet::Command::StartUse { .. }
@@ -262,8 +250,7 @@ fn follow(
 fn told(event: &Event, vehicle: &Vehicle, booking: &Booking, cx: &Context<'_>) -> Option<fleet::Command> {
     let booking_id = booking.id;
     // A command of this epoch that was never answered may still be accepted by the vehicle.
-    let quarantine_until =
-        booking.commands.outstanding_until().map(|until| until.plus(cx.policy.clock_skew));
+    let quarantine_until = booking.commands.outstanding_until().map(|until| until.plus(cx.policy.clock_skew));
     match event {
         Event::TripStarted { .. } => Some(fleet::Command::StartUse { booking_id }),
         Event::TripEnded(end) => Some(fleet::Command::EndUse {

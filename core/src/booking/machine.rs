@@ -1,9 +1,7 @@
 //! The transitions of a booking: one child machine after another, then the consequences.
 
 use super::react::react;
-use super::{
-    Booking, Command, Create, DeadlineReason, Event, Party, Rejection, Status, Trip, TripEnd,
-};
+use super::{Booking, Command, Create, DeadlineReason, Event, Party, Rejection, Status, Trip, TripEnd};
 use crate::ids::{BookingId, Epoch, PaymentMethodId, ReservationToken};
 use crate::machine::{Context, Machine};
 use crate::money::Money;
@@ -11,9 +9,7 @@ use crate::payment::{self, Desired, Payment};
 use crate::pricing::{Fare, Usage};
 use crate::reservation::{self, Phase, ReleaseReason, Reservation};
 use crate::time::{Span, Timestamp};
-use crate::unlock::{
-    AckClaims, Action, Attempt, AttemptCommand, AttemptEvent, Execution, PositionE7,
-};
+use crate::unlock::{AckClaims, Action, Attempt, AttemptCommand, AttemptEvent, Execution, PositionE7};
 
 /// Faster than any shared vehicle, metres per second: an odometer that says more is not believed.
 const SPEED_LIMIT_M_PER_S: u64 = 70;
@@ -69,10 +65,7 @@ impl<'a> Steps<'a> {
     fn executed(&mut self, done: &Execution) -> Result<(), Rejection> {
         match (done.action, &self.booking.reservation.phase) {
             (Action::Unlock, Phase::Confirmed { .. }) => {
-                self.apply(Event::TripStarted {
-                    started_at: self.cx.now,
-                    start_odometer_m: done.odometer_m,
-                });
+                self.apply(Event::TripStarted { started_at: self.cx.now, start_odometer_m: done.odometer_m });
                 Ok(())
             }
             (Action::Lock, Phase::InUse) => {
@@ -81,10 +74,7 @@ impl<'a> Steps<'a> {
                 self.end_trip(ended_at, done.odometer_m, done.position, Party::Rider)
             }
             // Opened after the claim was gone: the journey takes the vehicle out of service.
-            (
-                Action::Unlock,
-                Phase::Held { .. } | Phase::InUse | Phase::Closed | Phase::Released { .. },
-            )
+            (Action::Unlock, Phase::Held { .. } | Phase::InUse | Phase::Closed | Phase::Released { .. })
             | (
                 Action::Lock,
                 Phase::Held { .. } | Phase::Confirmed { .. } | Phase::Closed | Phase::Released { .. },
@@ -147,11 +137,8 @@ fn apply(booking: &mut Booking, event: &Event) {
         }
         Event::TripStarted { started_at, start_odometer_m } => {
             evolve_reservation(booking, &reservation::Event::Started);
-            booking.trip = Some(Trip {
-                started_at: *started_at,
-                start_odometer_m: *start_odometer_m,
-                end: None,
-            });
+            booking.trip =
+                Some(Trip { started_at: *started_at, start_odometer_m: *start_odometer_m, end: None });
         }
         Event::TripEnded(end) => {
             evolve_reservation(booking, &reservation::Event::Closed);
@@ -173,11 +160,7 @@ impl Machine for Booking {
     type Rejection = Rejection;
     type DeadlineReason = DeadlineReason;
 
-    fn decide(
-        state: &Option<Self>,
-        command: &Command,
-        cx: &Context<'_>,
-    ) -> Result<Vec<Event>, Rejection> {
+    fn decide(state: &Option<Self>, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
         match (state, command) {
             (None, Command::Create(create)) => created(create, cx),
             (None, _) => Err(Rejection::NotFound),
@@ -200,7 +183,7 @@ impl Machine for Booking {
         let booking = state.as_ref()?;
         let quote = (booking.status_reason() == Some(ReleaseReason::PaymentDeclined)
             && booking.payment.desired() == Desired::Hold)
-        .then_some((booking.quote.expires_at, DeadlineReason::Quote));
+            .then_some((booking.quote.expires_at, DeadlineReason::Quote));
         [
             Reservation::next_deadline(&booking.reservation)
                 .map(|(at, why)| (at, DeadlineReason::Reservation(why))),
@@ -273,27 +256,19 @@ fn acked(steps: &mut Steps<'_>, ack: &AckClaims) -> Result<(), Rejection> {
 
 fn confirm_payment(steps: &mut Steps<'_>, method: &PaymentMethodId) -> Result<(), Rejection> {
     match steps.booking.status() {
-        Status::PendingPayment => {
-            steps.payment(&payment::Command::Confirm { method: method.clone() })
-        }
+        Status::PendingPayment => steps.payment(&payment::Command::Confirm { method: method.clone() }),
         // Paid already: a repeat has the same outcome.
         Status::Confirmed | Status::Active | Status::Ended | Status::Completed => Ok(()),
         status @ (Status::Cancelled | Status::Expired) => steps.refuse(status, "be paid"),
     }
 }
 
-fn reclaim(
-    steps: &mut Steps<'_>,
-    epoch: Epoch,
-    method: &PaymentMethodId,
-) -> Result<(), Rejection> {
+fn reclaim(steps: &mut Steps<'_>, epoch: Epoch, method: &PaymentMethodId) -> Result<(), Rejection> {
     if !steps.booking.is_reclaimable(steps.cx.now) {
         let status = steps.booking.status();
         return steps.refuse(status, "be claimed again: the quote is over or no payment was declined");
     }
-    for hold in
-        Reservation::decide(&steps.booking.reservation, &reservation::Command::Reclaim, steps.cx)?
-    {
+    for hold in Reservation::decide(&steps.booking.reservation, &reservation::Command::Reclaim, steps.cx)? {
         steps.apply(Event::Reclaimed { epoch, hold });
     }
     steps.payment(&payment::Command::Confirm { method: method.clone() })
@@ -307,7 +282,7 @@ fn cancel(steps: &mut Steps<'_>, reason: ReleaseReason) -> Result<(), Rejection>
             if let (ReleaseReason::CancelledByRider, Some(until)) =
                 (reason, steps.booking.commands.pending_until())
             {
-                return Err(Rejection::CommandPending { until: until });
+                return Err(Rejection::CommandPending { until });
             }
             steps.reservation(&reservation::Command::Release(reason))
         }
@@ -338,11 +313,7 @@ fn unlock(steps: &mut Steps<'_>) -> Result<(), Rejection> {
     }
 }
 
-fn request(
-    steps: &mut Steps<'_>,
-    action: Action,
-    deadline: Option<Timestamp>,
-) -> Result<(), Rejection> {
+fn request(steps: &mut Steps<'_>, action: Action, deadline: Option<Timestamp>) -> Result<(), Rejection> {
     let command = AttemptCommand::Request {
         action,
         vehicle_id: steps.booking.vehicle_id.clone(),

@@ -386,9 +386,10 @@ impl Booking {
         let wanted = match (command.action, &self.reservation.phase) {
             (Action::Unlock, Phase::Confirmed { .. }) | (Action::Lock, Phase::InUse) => true,
             (Action::Unlock, Phase::Held { .. } | Phase::InUse | Phase::Closed | Phase::Released { .. })
-            | (Action::Lock, Phase::Held { .. } | Phase::Confirmed { .. } | Phase::Closed | Phase::Released { .. }) => {
-                false
-            }
+            | (
+                Action::Lock,
+                Phase::Held { .. } | Phase::Confirmed { .. } | Phase::Closed | Phase::Released { .. },
+            ) => false,
         };
         wanted.then_some(command)
     }

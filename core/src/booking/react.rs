@@ -31,8 +31,8 @@ fn consequence(steps: &mut Steps<'_>) -> Result<(), Rejection> {
             None => Ok(()),
         },
         Phase::Released { reason, .. } => {
-            let may_retry = reason == ReleaseReason::PaymentDeclined
-                && steps.booking.is_reclaimable(steps.cx.now);
+            let may_retry =
+                reason == ReleaseReason::PaymentDeclined && steps.booking.is_reclaimable(steps.cx.now);
             if may_retry { Ok(()) } else { steps.payment(&payment::Command::Release) }
         }
     }

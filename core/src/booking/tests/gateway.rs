@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::ids::{BookingId, PaymentIntentId, RefundId};
 use crate::money::{Currency, Money};
 use crate::payment::{
-    CallId, ClientSecret, Decline, DeclineClass, Fact, GatewayCall, IntentSnapshot, IntentStatus, RefundSnapshot,
-    RefundStatus,
+    CallId, ClientSecret, Decline, DeclineClass, Fact, GatewayCall, IntentSnapshot, IntentStatus,
+    RefundSnapshot, RefundStatus,
 };
 
 pub(super) const GOOD: &str = "pm_good";

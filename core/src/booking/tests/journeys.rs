@@ -264,7 +264,10 @@ fn a_late_ack_while_confirmed_starts_the_trip() {
     assert_eq!(world.status(0), Status::Confirmed);
     world.pass(10);
     world.send(0, &Command::VehicleAck(answer)).unwrap();
-    assert_eq!((world.status(0), world.bookings[0].trip.as_ref().unwrap().started_at), (Status::Active, at(115)));
+    assert_eq!(
+        (world.status(0), world.bookings[0].trip.as_ref().unwrap().started_at),
+        (Status::Active, at(115))
+    );
     assert!(matches!(world.vehicles[0].rental, Rental::InUse(_)));
 }
 
@@ -336,7 +339,9 @@ fn a_confirmed_booking_expires_ten_minutes_after_its_vehicle_was_missed() {
         let mut world = confirmed();
         world.pass(100);
         world.tell(0, &fleet::Command::WentOffline { last_reported: at(0) }).unwrap();
-        assert!(matches!(world.unlock(0).unwrap_err(), Rejection::VehicleOffline { since } if since == at(0)));
+        assert!(
+            matches!(world.unlock(0).unwrap_err(), Rejection::VehicleOffline { since } if since == at(0))
+        );
         world.pass(599);
         world.tick(0);
         assert_eq!(world.status(0), Status::Confirmed);

@@ -15,29 +15,57 @@ use crate::unlock::{AckClaims, CommandClaims};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Reserve { rider: usize, vehicle: usize },
-    Pay { method: usize },
+    Reserve {
+        rider: usize,
+        vehicle: usize,
+    },
+    Pay {
+        method: usize,
+    },
     /// A call to the provider, whose answer arrives or is lost.
-    Call { arrives: bool },
+    Call {
+        arrives: bool,
+    },
     NotSent,
     /// A webhook: somebody reads the intent, whether or not that is due.
     Webhook,
-    Authenticate { passed: bool },
+    Authenticate {
+        passed: bool,
+    },
     Unlock,
     /// The due command goes on the air, where it stays.
     Deliver,
     /// The vehicle hears one of the commands on the air, and its answer goes on the air.
-    Hear { which: usize },
+    Hear {
+        which: usize,
+    },
     /// One of the answers on the air arrives; it may come again.
-    Answer { which: usize },
-    Cancel { by: Party },
-    End { by: Party, allowed: bool },
+    Answer {
+        which: usize,
+    },
+    Cancel {
+        by: Party,
+    },
+    End {
+        by: Party,
+        allowed: bool,
+    },
     Tick,
-    Pass { seconds: i64 },
-    Offline { vehicle: usize },
-    Online { vehicle: usize },
-    Maintenance { vehicle: usize },
-    Service { vehicle: usize },
+    Pass {
+        seconds: i64,
+    },
+    Offline {
+        vehicle: usize,
+    },
+    Online {
+        vehicle: usize,
+    },
+    Maintenance {
+        vehicle: usize,
+    },
+    Service {
+        vehicle: usize,
+    },
 }
 
 fn party() -> impl Strategy<Value = Party> {
@@ -48,7 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
     let vehicle = 0..2_usize;
     prop_oneof![
         6 => (0..3_usize, vehicle.clone()).prop_map(|(rider, vehicle)| Step::Reserve { rider, vehicle }),
-        8 => (0..16_usize).prop_map(|n| Step::Pay { method: if n < 12 { 0 } else { n - 12 } }),
+        8 => (0..16_usize).prop_map(|n| Step::Pay { method: n.saturating_sub(12) }),
         16 => any::<(bool, bool)>().prop_map(|(a, b)| Step::Call { arrives: a || b }),
         1 => Just(Step::NotSent),
         2 => Just(Step::Webhook),
@@ -198,7 +226,11 @@ fn at_rest(world: &World) {
         assert_eq!(taken.to_minor(), intents.map(|intent| intent.received).sum::<i64>());
     }
     for intent in &world.gateway.intents {
-        assert_ne!(intent.status, IntentStatus::RequiresCapture, "the provider still holds money: {intent:?}");
+        assert_ne!(
+            intent.status,
+            IntentStatus::RequiresCapture,
+            "the provider still holds money: {intent:?}"
+        );
     }
 }
 

@@ -154,7 +154,10 @@ fn dead_states() -> Vec<(&'static str, World)> {
         ("cancelled: by the rider, void due", made(confirmed, |world| drop(world.cancel(0)))),
         ("cancelled: by the rider", cancelled(ReleaseReason::CancelledByRider, confirmed)),
         ("cancelled: by the operator", cancelled(ReleaseReason::CancelledByOperator, created)),
-        ("cancelled: by the operator, unlock pending", cancelled(ReleaseReason::CancelledByOperator, unlocking)),
+        (
+            "cancelled: by the operator, unlock pending",
+            cancelled(ReleaseReason::CancelledByOperator, unlocking),
+        ),
         ("cancelled: vehicle withdrawn", cancelled(ReleaseReason::VehicleWithdrawn, confirmed)),
         ("expired: payment deadline", expired(created, 300)),
         ("expired: unlock window over", expired(confirmed, 900)),
@@ -183,7 +186,11 @@ type Judged = Result<Outcome, Rejection>;
 /// The last command of this action that the booking gave.
 fn command(booking: &Booking, action: Action) -> Option<CommandClaims> {
     let settled = booking.commands.settled().iter().map(|settled| &settled.command);
-    settled.chain(booking.commands.due_command()).filter(|command| command.action == action).last().cloned()
+    settled
+        .chain(booking.commands.due_command())
+        .filter(|command| command.action == action)
+        .next_back()
+        .cloned()
 }
 
 /// One that nobody gave.
@@ -202,7 +209,8 @@ fn strange(booking: &Booking) -> CommandClaims {
 
 fn commands(world: &World) -> Vec<(&'static str, Command)> {
     let booking = &world.bookings[0];
-    let answered = |command: &CommandClaims, result| Command::VehicleAck(ack(command, result, world.now, 5_000));
+    let answered =
+        |command: &CommandClaims, result| Command::VehicleAck(ack(command, result, world.now, 5_000));
     let refusal = AckResult::Refused(Refusal::Expired);
     let call = booking.effects(world.now).gateway.map_or(CallId { op: Op::Fetch, seq: 1 }, |(_, id)| id);
     let create = Create {
@@ -264,8 +272,10 @@ fn row(world: &World, judged: &Judged) -> String {
         Ok(outcome) => {
             let names: Vec<&str> = outcome.booking.iter().map(Event::name).collect();
             let vehicle: Vec<&str> = outcome.vehicle.iter().map(fleet::Event::name).collect();
-            let after = outcome.booking.iter().fold(Some(world.bookings[0].clone()), Booking::evolve).unwrap();
-            let reason = after.status_reason().map_or(String::new(), |reason| format!(" ({})", reason.as_str()));
+            let after =
+                outcome.booking.iter().fold(Some(world.bookings[0].clone()), Booking::evolve).unwrap();
+            let reason =
+                after.status_reason().map_or(String::new(), |reason| format!(" ({})", reason.as_str()));
             let mut text = format!("{} => {}{reason}", names.join(" "), after.status().as_str());
             write!(text, ", {:?}", after.payment.status()).unwrap();
             if !vehicle.is_empty() {
@@ -307,7 +317,8 @@ fn every_state_answers_every_command() {
         let sent = effects.command.map(|command| format!("{:?}", command.action));
         let due: Vec<String> = call.map(str::to_owned).into_iter().chain(sent).collect();
         let (status, money) = (booking.status(), booking.payment.status());
-        writeln!(table, "# {name} ({}, {money:?}); deadline {deadline}; due {due:?}", status.as_str()).unwrap();
+        writeln!(table, "# {name} ({}, {money:?}); deadline {deadline}; due {due:?}", status.as_str())
+            .unwrap();
         for (answer, asked) in grouped(&mut world) {
             writeln!(table, "  {answer}\n      <- {}", asked.join("; ")).unwrap();
         }

@@ -245,16 +245,20 @@ impl World {
     fn commit(&mut self, vehicle: usize, booking: usize, outcome: &Outcome, before: Option<Booking>) {
         let start = Some(self.vehicles[vehicle].clone());
         let after = outcome.vehicle.iter().fold(start.clone(), Vehicle::evolve);
-        let stored = outcome.vehicle.iter().map(through_json).fold(start, |state, event| {
-            through_json(&Vehicle::evolve(state, &event))
-        });
+        let stored = outcome
+            .vehicle
+            .iter()
+            .map(through_json)
+            .fold(start, |state, event| through_json(&Vehicle::evolve(state, &event)));
         assert_eq!(after, stored);
         self.vehicles[vehicle] = after.unwrap();
         if !outcome.booking.is_empty() {
             let after = outcome.booking.iter().fold(before.clone(), Booking::evolve);
-            let stored = outcome.booking.iter().map(through_json).fold(before, |state, event: Event| {
-                through_json(&Booking::evolve(state, &event))
-            });
+            let stored = outcome
+                .booking
+                .iter()
+                .map(through_json)
+                .fold(before, |state, event: Event| through_json(&Booking::evolve(state, &event)));
             assert_eq!(after, stored);
             let after = after.unwrap();
             if let Some(deadline) = after.unlock_expires_at() {
@@ -276,7 +280,10 @@ impl World {
             let of_it = self.bookings.iter().filter(|booking| booking.vehicle_id == vehicle.id);
             let live: Vec<_> = of_it.filter(|booking| booking.reservation.is_live()).collect();
             assert!(live.len() <= 1, "two bookings with one vehicle: {live:?}");
-            assert_eq!(live.first().map(|booking| booking.id), vehicle.holder().map(|holder| holder.booking_id));
+            assert_eq!(
+                live.first().map(|booking| booking.id),
+                vehicle.holder().map(|holder| holder.booking_id)
+            );
             for booking in live {
                 assert!(journey::holds(vehicle, booking), "{vehicle:?} {booking:?}");
                 let riding = matches!(vehicle.rental, Rental::InUse(_));
@@ -286,7 +293,8 @@ impl World {
         for booking in &self.bookings {
             let money = &booking.payment;
             let [authorized, captured, released, open] =
-                [money.authorized(), money.captured(), money.released(), money.open()].map(|sum| sum.to_minor());
+                [money.authorized(), money.captured(), money.released(), money.open()]
+                    .map(|sum| sum.to_minor());
             assert_eq!(authorized, captured + released + open);
             assert!(captured == 0 || booking.trip_end().is_some(), "charged without a ride: {booking:?}");
             assert_eq!(money.quarantine(), None, "{booking:?}");
@@ -299,7 +307,9 @@ impl World {
     }
 }
 
-fn through_json<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) -> T {
+fn through_json<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
+    value: &T,
+) -> T {
     let text = serde_json::to_string(value).unwrap();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
