@@ -5,7 +5,7 @@ use std::fmt;
 
 use rideplane_core::Machine;
 use rideplane_core::booking::{self, Booking, Status};
-use rideplane_core::fleet::{self, Rental, Vehicle};
+use rideplane_core::fleet::{self, Vehicle};
 use rideplane_core::ids::{BookingId, VehicleId, Version};
 use rideplane_core::money::{Currency, Money};
 use rideplane_core::payment::PaymentStatus;
@@ -93,10 +93,9 @@ impl Audit {
             }
             AggregateKey::Vehicle(id) => {
                 self.report.vehicles += 1;
-                if let Some(vehicle) = self.folds::<Vehicle, fleet::Event>(dump) {
-                    if let Rental::Reserved(holder) | Rental::InUse(holder) = &vehicle.rental {
-                        self.held.insert(id.clone(), holder.booking_id);
-                    }
+                let vehicle = self.folds::<Vehicle, fleet::Event>(dump);
+                if let Some(holder) = vehicle.as_ref().and_then(Vehicle::holder) {
+                    self.held.insert(id.clone(), holder.booking_id);
                 }
             }
         }

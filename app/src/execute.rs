@@ -191,16 +191,18 @@ pub(crate) fn contention() -> AppError {
     PortError::new(Kind::Unavailable, "app.commit", message).into()
 }
 
+type Balance = fn(&Payment) -> Money;
+
 /// The postings of a commit: how far each account moved.
 fn postings(before: Option<&Payment>, after: &Stored<Booking>, at: Timestamp) -> Vec<LedgerEntry> {
     let payment = &after.state.payment;
-    let accounts: [(LedgerAccount, fn(&Payment) -> Money); 4] = [
+    let accounts: [(LedgerAccount, Balance); 4] = [
         (LedgerAccount::Authorized, Payment::authorized),
         (LedgerAccount::Captured, Payment::captured),
         (LedgerAccount::Released, Payment::released),
         (LedgerAccount::Refunded, Payment::refunded),
     ];
-    let moved = |balance: fn(&Payment) -> Money| {
+    let moved = |balance: Balance| {
         let now = balance(payment);
         let then = before.map_or(Money::zero(now.currency()), balance);
         now.sub(then).ok().filter(|moved| !moved.is_zero())

@@ -121,8 +121,8 @@ impl Host {
             )
         } else {
             (
-                TestGateway::open(&config.data.join("test-gateway.jsonl"), clock.clone(), embedded.gateway)?,
-                Agents::open(&config.data.join("agents.jsonl"), embedded.fleet, trusted, clock.clone())?,
+                TestGateway::open(config.data.join("test-gateway.jsonl"), clock.clone(), embedded.gateway)?,
+                Agents::open(config.data.join("agents.jsonl"), embedded.fleet, trusted, clock.clone())?,
             )
         };
         let (gateway, agents) = (Arc::new(gateway), Arc::new(agents));

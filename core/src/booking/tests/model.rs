@@ -76,7 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
     let vehicle = 0..2_usize;
     prop_oneof![
         6 => (0..3_usize, vehicle.clone()).prop_map(|(rider, vehicle)| Step::Reserve { rider, vehicle }),
-        8 => (0..16_usize).prop_map(|n| Step::Pay { method: if n < 12 { 0 } else { n - 12 } }),
+        8 => (0..16_usize).prop_map(|n| Step::Pay { method: n.saturating_sub(12) }),
         16 => any::<(bool, bool)>().prop_map(|(a, b)| Step::Call { arrives: a || b }),
         1 => Just(Step::NotSent),
         2 => Just(Step::Webhook),

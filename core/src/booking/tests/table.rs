@@ -186,7 +186,7 @@ type Judged = Result<Outcome, Rejection>;
 /// The last command of this action that the booking gave.
 fn command(booking: &Booking, action: Action) -> Option<CommandClaims> {
     let settled = booking.commands.settled().iter().map(|settled| &settled.command);
-    settled.chain(booking.commands.due_command()).filter(|command| command.action == action).last().cloned()
+    settled.chain(booking.commands.due_command()).rfind(|command| command.action == action).cloned()
 }
 
 /// One that nobody gave.
