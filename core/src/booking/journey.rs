@@ -108,9 +108,8 @@ pub fn confirm_payment(
     if booking.status() == Status::Cancelled && booking.is_reclaimable(cx.now) {
         let claim = fleet::Command::Reserve { booking_id: booking.id, user_id: booking.user_id.clone() };
         let claimed = vehicle.judge(&claim, cx)?;
-        let epoch = claimed.iter().fold(vehicle.epoch, |epoch, event| match event {
-            fleet::Event::VehicleReserved { epoch, .. } => *epoch,
-            _ => epoch,
+        let epoch = claimed.iter().fold(vehicle.epoch, |epoch, event| {
+            if let fleet::Event::VehicleReserved { epoch, .. } = event { *epoch } else { epoch }
         });
         let command = Command::Reclaim { epoch, method: method.clone() };
         let booking = booking.clone().advance(&command, cx)?;

@@ -298,7 +298,7 @@ fn cancel(steps: &mut Steps<'_>, reason: ReleaseReason) -> Result<(), Rejection>
             if let (ReleaseReason::CancelledByRider, Some(until)) =
                 (reason, steps.booking.commands.pending_until())
             {
-                return Err(Rejection::CommandPending { until: until });
+                return Err(Rejection::CommandPending { until });
             }
             steps.reservation(&reservation::Command::Release(reason))
         }
