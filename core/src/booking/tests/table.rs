@@ -322,6 +322,22 @@ fn every_state_answers_every_command() {
     insta::assert_snapshot!(table);
 }
 
+/// A decision changes its copy as it goes; whoever reads the events must come to the same booking.
+#[test]
+fn a_decision_leaves_the_booking_that_its_events_make() {
+    for (name, world) in pending_states().into_iter().chain(open_states()).chain(dead_states()) {
+        let before = world.bookings[0].clone();
+        let cx = Context::new(world.now, 1, &world.policy);
+        for (asked, command) in commands(&world) {
+            let mut after = before.clone();
+            if let Ok(events) = after.advance(&command, &cx) {
+                let folded = events.iter().fold(Some(before.clone()), Booking::evolve);
+                assert_eq!(Some(after), folded, "{name}: {asked}");
+            }
+        }
+    }
+}
+
 #[test]
 fn nothing_is_asked_of_a_booking_that_does_not_exist() {
     let world = created();
