@@ -5,10 +5,12 @@
 //! A port's documentation is its contract, and its conformance suite is the contract again as code. Write the port, hand
 //! the suite a factory, and you know whether the use cases can rely on it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rideplane_core::geo::distance_m;
+use rideplane_core::ids::{VehicleId, Version};
 use rideplane_core::time::Timestamp;
 use rideplane_ports::conformance::availability::{Factory, run_all};
 use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source};
@@ -16,14 +18,15 @@ use tokio::sync::RwLock;
 
 /// Free vehicles, one after another: right for a hundred of them, and for nothing more.
 #[derive(Default)]
-struct PlainList(RwLock<Vec<Listing>>);
+struct PlainList(RwLock<BTreeMap<VehicleId, (Version, Option<Listing>)>>);
 
 #[async_trait]
 impl Availability for PlainList {
     async fn nearest(&self, query: &Nearest, now: Timestamp) -> Result<Nearby, PortError> {
-        let list = self.0.read().await;
-        let mut vehicles: Vec<(Listing, f64)> = list
-            .iter()
+        let known = self.0.read().await;
+        let mut vehicles: Vec<(Listing, f64)> = known
+            .values()
+            .filter_map(|(_, listing)| listing.as_ref())
             .filter(|listing| query.vehicle_type.as_ref().is_none_or(|kind| *kind == listing.vehicle_type))
             .filter(|listing| query.min_charge.is_none_or(|least| listing.charge >= Some(least)))
             .filter(|listing| query.min_range_m.is_none_or(|least| listing.range_m >= Some(least)))
@@ -36,14 +39,17 @@ impl Availability for PlainList {
     }
 
     async fn apply(&self, updates: &[AvailabilityUpdate]) -> Result<(), PortError> {
-        let mut list = self.0.write().await;
+        let mut known = self.0.write().await;
         for update in updates {
-            match update {
-                AvailabilityUpdate::Free(listing) => {
-                    list.retain(|known| known.vehicle_id != listing.vehicle_id);
-                    list.push(listing.clone());
+            let (id, version, listing) = match update {
+                AvailabilityUpdate::Free(listing, version) => {
+                    (&listing.vehicle_id, *version, Some(listing.clone()))
                 }
-                AvailabilityUpdate::Taken(id) => list.retain(|known| known.vehicle_id != *id),
+                AvailabilityUpdate::Taken(id, version) => (id, *version, None),
+            };
+            // What is older than what is known came late, and says nothing any more.
+            if known.get(id).is_none_or(|(latest, _)| *latest <= version) {
+                known.insert(id.clone(), (version, listing));
             }
         }
         Ok(())

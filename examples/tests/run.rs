@@ -1,5 +1,7 @@
 //! Every example runs to its end and says what it is there to show.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::Command;
 
 fn run(program: &str) -> String {
@@ -31,7 +33,7 @@ fn service() {
             "booked sc-1: 200",
             "paid: confirmed",
             "unlocked: active",
-            "ended: completed, 3.99 EUR",
+            "3.99 EUR for Some(720) s",
         ],
     );
     says(&text, &["BookingCreated", "TripStarted", "TripEnded"]);

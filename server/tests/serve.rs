@@ -1,6 +1,8 @@
 //! The real binary as its operator runs it: a journey over HTTP, a restart in the middle of one, a fleet from a file, a
 //! second writer, a stop signal.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use serde_json::{Value, json};

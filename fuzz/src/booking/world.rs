@@ -307,7 +307,7 @@ impl World {
         bookings.map(|(at, _)| at).chain(vehicle).min()
     }
 
-    pub(super) fn to_next_deadline(&mut self) {
+    pub(super) fn skip_to_next_deadline(&mut self) {
         if let Some(at) = self.next_deadline() {
             self.now = self.now.max(at);
         }

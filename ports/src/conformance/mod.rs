@@ -4,7 +4,7 @@
 //! broken. They know no runtime: a factory makes fresh instances, and runs what has to race on as many threads as it
 //! likes. States are made by the real machines ([`fixtures`]), so an implementation sees what it will see in service.
 //!
-//! ```ignore
+//! ```text
 //! #[tokio::test(flavor = "multi_thread")]
 //! async fn store() {
 //!     rideplane_ports::conformance::store::run_all(&MyFactory::new()).await;

@@ -1,5 +1,11 @@
 //! Starting the real binary and talking to it.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses its part"
+)]
 
 use std::net::TcpListener;
 use std::path::Path;
