@@ -143,7 +143,9 @@ impl Texts {
             row.add(change.deadline.map(Timestamp::as_micros))?;
             row.add(change.json.as_str())
         })?;
-        self.insert(&WATCHED, &vehicles, |row, change| {
+        let moved = commits.iter().filter(|commit| commit.events.iter().any(|event| is_watch(&event.name)));
+        let watched: Vec<_> = moved.flat_map(|commit| &commit.vehicles).collect();
+        self.insert(&WATCHED, &watched, |row, change| {
             row.add(change.stored.state.id.as_str())?;
             row.add(change.is_watched())
         })?;
@@ -223,6 +225,11 @@ impl Texts {
             row.add(*profile)
         })
     }
+}
+
+/// Whether the event can move a vehicle in or out of those whose silence would be news.
+fn is_watch(event: &str) -> bool {
+    ["VehicleRegistered", "VehicleCameOnline", "VehicleWentOffline", "VehicleRetired"].contains(&event)
 }
 
 fn integer(number: u64) -> Result<i64, BoxDynError> {

@@ -75,7 +75,7 @@ pub(crate) fn write_options(config: &SqliteConfig) -> SqliteConnectOptions {
         // 32 MB of log between check-points, each of which syncs the file.
         .pragma("wal_autocheckpoint", "8000")
         .pragma("journal_size_limit", "67108864")
-        .pragma("cache_size", "-16000")
+        .pragma("cache_size", "-32000")
         .statement_cache_capacity(1024)
         .disable_statement_logging()
 }
