@@ -11,7 +11,7 @@
 //!      Tasks touch different vehicles and different bookings.
 //!   3. The worker does what is due, and once an hour vehicles report and the silent are missed. What was freed in this
 //!      window is found in the next.
-//! - The time is the task's own ([`scope`]), and so are ids and bad luck: drawn from the seed, the trip and the step.
+//! - The time is the task's own (`scope`), and so are ids and bad luck: drawn from the seed, the trip and the step.
 //! - The relay and the notifier run alongside; whatever their pace, each event is published once, and they decide nothing.
 
 mod fleet;
