@@ -1,7 +1,7 @@
 //! The use cases of the booking data plane, one pattern for all:
 //! load, decide (in the core), commit with the version that was read, carry out the effects, feed their results back.
 //!
-//! [`App`] awaits ports and reads a [`Clock`](rideplane_ports::Clock). It never sleeps, spawns or logs: hosts do. Every
+//! [`App`] awaits ports and reads a [`Clock`]. It never sleeps, spawns or logs: hosts do. Every
 //! method may be called from any number of tasks and processes at once; the store's versions decide who was first.
 //!
 //! | Module | Use cases |
