@@ -120,15 +120,6 @@ impl App {
         Self { ports, settings: Arc::new(settings), tickets: Arc::default() }
     }
 
-    /// The same with another clock and other ids: a simulation gives each journey its own.
-    #[must_use]
-    pub fn with_time(&self, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
-        let mut app = self.clone();
-        app.ports.clock = clock;
-        app.ports.ids = ids;
-        app
-    }
-
     /// The ports.
     #[must_use]
     pub const fn ports(&self) -> &Ports {

@@ -14,6 +14,7 @@ use rideplane_memory::SystemClock;
 use rideplane_ports::Clock as _;
 
 use crate::cli::{FleetCommand, FleetImportArgs, FleetListArgs, data_flag, load_config};
+use crate::defaults::KINDS;
 use crate::fleet_file::{FleetRow, parse};
 use crate::host::{AnyStore, Host};
 
@@ -82,14 +83,8 @@ fn vehicle(row: &FleetRow) -> anyhow::Result<(u64, VehicleId, PutVehicle)> {
 
 /// What a vehicle of that type usually is, when the file does not say.
 fn usual(vehicle_type: &str) -> (FormFactor, PropulsionType) {
-    match vehicle_type {
-        "scooter" => (FormFactor::ScooterStanding, PropulsionType::Electric),
-        "ebike" => (FormFactor::Bicycle, PropulsionType::ElectricAssist),
-        "bike" | "bicycle" => (FormFactor::Bicycle, PropulsionType::Human),
-        "moped" => (FormFactor::Moped, PropulsionType::Electric),
-        "car" => (FormFactor::Car, PropulsionType::Electric),
-        _ => (FormFactor::Other, PropulsionType::Human),
-    }
+    let known = KINDS.iter().find(|kind| kind.name == vehicle_type);
+    known.map_or((FormFactor::Other, PropulsionType::Human), |kind| (kind.form_factor, kind.propulsion_type))
 }
 
 async fn list(args: &FleetListArgs) -> anyhow::Result<ExitCode> {
