@@ -92,11 +92,11 @@ impl std::fmt::Display for Fold {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::trips::{DistanceSource, LatLon};
+    use super::super::trips::{DistanceSource, Point};
     use super::*;
 
     fn trip(index: u64, micros: i64) -> Trip {
-        let place = LatLon::new(41.9, -87.6).unwrap();
+        let place = Point::new(41.9, -87.6).unwrap();
         Trip {
             index,
             trip_id: None,

@@ -25,7 +25,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::driver::gateway::Bank;
 use super::driver::scope::{VirtualClock, VirtualIds};
-use super::trips::LatLon;
 use crate::defaults::default_plans;
 use crate::keys::CommandKey;
 
@@ -125,8 +124,8 @@ impl World {
     }
 
     /// Rides a vehicle to a place.
-    pub(super) fn ride(&self, vehicle: &VehicleId, to: LatLon, distance_m: u64) -> anyhow::Result<()> {
-        Ok(self.agents.ride(vehicle, distance_m, Point::new(to.lat(), to.lon())?)?)
+    pub(super) fn ride(&self, vehicle: &VehicleId, to: Point, distance_m: u64) -> anyhow::Result<()> {
+        Ok(self.agents.ride(vehicle, distance_m, to)?)
     }
 
     /// What the vehicle has said since this was last asked.

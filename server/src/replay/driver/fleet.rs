@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rideplane_app::PutVehicle;
 use rideplane_core::charge::Charge;
-use rideplane_core::geo::Point;
 use rideplane_core::ids::VehicleId;
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{FromVehicle, Telemetry};
@@ -14,7 +13,7 @@ use super::Env;
 use super::scope::Scope;
 use crate::defaults::{KINDS, VehicleKind};
 use crate::replay::faults::Dice;
-use crate::replay::trips::{LatLon, Trip};
+use crate::replay::trips::{Point, Trip};
 
 /// One vehicle for this many trips, about three a day on the trips that come with Rideplane: few enough to be missed.
 const TRIPS_PER_VEHICLE: u64 = 20;
@@ -108,7 +107,7 @@ fn kind(trip: &Trip, dice: Dice) -> VehicleKind {
     KINDS[0]
 }
 
-fn near(place: LatLon, dice: Dice) -> anyhow::Result<Point> {
+fn near(place: Point, dice: Dice) -> anyhow::Result<Point> {
     let shift = |purpose| (dice.roll(purpose) - 0.5) * 2.0 * SPREAD;
     let lat = (place.lat() + shift("lat")).clamp(-90.0, 90.0);
     let lon = (place.lon() + shift("lon")).clamp(-180.0, 180.0);

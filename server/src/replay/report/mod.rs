@@ -19,7 +19,7 @@ use rideplane_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fold::Fold;
-use super::trips::{Format, LatLon, SkipReason};
+use super::trips::{Format, Point, SkipReason};
 
 pub use recorder::{Counter, JourneyEnd, MoneyFlow, Recorder};
 
@@ -195,7 +195,7 @@ pub struct FleetSample {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DemandMap {
     /// The middle of the map; cells tile the equirectangular projection around it.
-    pub origin: Option<LatLon>,
+    pub origin: Option<Point>,
     /// From the middle of a cell to its corners, in metres.
     pub cell_m: f64,
     /// The cells with demand, from south to north.

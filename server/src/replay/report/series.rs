@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rideplane_core::time::{Span, Timestamp};
 
-use super::super::trips::LatLon;
+use super::super::trips::Point;
 use super::{DemandCell, DemandMap, FleetSample, Step, Timeline};
 
 /// More steps than this can't be told apart on a page.
@@ -107,11 +107,11 @@ impl FleetSample {
 }
 
 impl Places {
-    pub(super) fn searched(&mut self, at: LatLon) {
+    pub(super) fn searched(&mut self, at: Point) {
         self.0.entry(key(at)).or_default().0 += 1;
     }
 
-    pub(super) fn unmet(&mut self, at: LatLon) {
+    pub(super) fn unmet(&mut self, at: Point) {
         self.0.entry(key(at)).or_default().1 += 1;
     }
 
@@ -144,11 +144,11 @@ impl Places {
             unmet,
         });
         let cells = cells.collect();
-        DemandMap { origin: LatLon::new(round5(mid_lat), round5(around(mid_lon + lon))).ok(), cell_m, cells }
+        DemandMap { origin: Point::new(round5(mid_lat), round5(around(mid_lon + lon))).ok(), cell_m, cells }
     }
 }
 
-fn key(at: LatLon) -> (i32, i32) {
+fn key(at: Point) -> (i32, i32) {
     ((at.lat() * 10_000.0).round() as i32, (at.lon() * 10_000.0).round() as i32)
 }
 
@@ -223,7 +223,7 @@ mod tests {
     fn a_town_on_the_antimeridian_is_one_town() {
         let mut places = Places::default();
         for lon in [179.99, -179.99] {
-            places.searched(LatLon::new(-16.5, lon).unwrap());
+            places.searched(Point::new(-16.5, lon).unwrap());
         }
         let map = places.finish();
         assert!(map.cells.iter().all(|cell| cell.east_m.abs() < 2_000.0), "{map:?}");
@@ -247,8 +247,8 @@ mod tests {
         fn no_place_is_lost(points in proptest::collection::vec((-90.0_f64..=90.0, -180.0_f64..=180.0), 1..40)) {
             let mut places = Places::default();
             for (lat, lon) in &points {
-                places.searched(LatLon::new(*lat, *lon).unwrap());
-                places.unmet(LatLon::new(*lat, *lon).unwrap());
+                places.searched(Point::new(*lat, *lon).unwrap());
+                places.unmet(Point::new(*lat, *lon).unwrap());
             }
             let map = places.finish();
             prop_assert_eq!(map.cells.iter().map(|cell| cell.searched).sum::<u64>(), points.len() as u64);

@@ -55,8 +55,7 @@ fn journey(recorder: &mut Recorder, dice: &mut Dice, trip: &Trip) {
     recorder.searched(trip);
     recorder.latency(Phase::Search, Duration::from_micros(18 + dice.skewed(30)));
     // Far from the centre vehicles are rarer.
-    let away =
-        super::super::trips::great_circle_m(trip.pickup, LatLon::new(41.885, -87.632).unwrap()) / 1_000.0;
+    let away = super::super::trips::distance_m(trip.pickup, Point::new(41.885, -87.632).unwrap()) / 1_000.0;
     if dice.below(1_000) as f64 <= 25.0 + away * 14.0 {
         return recorder.no_vehicle_nearby(trip);
     }

@@ -20,7 +20,6 @@
 //! pick-up to drop-off; a round trip without a recorded distance has gone 0 m.
 
 mod error;
-mod latlon;
 mod layout;
 mod row;
 #[cfg(test)]
@@ -36,8 +35,8 @@ use rideplane_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use error::TripError;
-pub use latlon::{InvalidLatLon, LatLon, great_circle_m};
 use layout::Layout;
+pub use rideplane_core::geo::{Point, distance_m};
 
 /// How much longer a way by street is than the great circle, where a log does not say: 1.3, the usual
 /// circuity of an urban street grid (measured values for US cities lie between 1.2 and 1.4).
@@ -76,9 +75,9 @@ pub struct Trip {
     /// Where the distance comes from.
     pub distance_source: DistanceSource,
     /// Where the rider looked for a vehicle.
-    pub pickup: LatLon,
+    pub pickup: Point,
     /// Where the vehicle was left.
-    pub dropoff: LatLon,
+    pub dropoff: Point,
     /// The vehicle type that was ridden, where the log says so.
     pub vehicle_type: Option<VehicleTypeId>,
 }

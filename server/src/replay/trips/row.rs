@@ -7,8 +7,8 @@ use rideplane_core::time::{Span, Timestamp};
 use super::error::shown;
 use super::layout::{Column, Layout};
 use super::{
-    DETOUR, DistanceSource, FASTEST_KMH, Format, LONGEST, LatLon, Row, SkipReason, Skipped, Trip, TripError,
-    great_circle_m,
+    DETOUR, DistanceSource, FASTEST_KMH, Format, LONGEST, Point, Row, SkipReason, Skipped, Trip, TripError,
+    distance_m,
 };
 
 /// Metres of an international mile.
@@ -77,13 +77,13 @@ pub(super) fn parse(
     }))
 }
 
-fn distance(recorded_m: Option<f64>, duration: Span, from: LatLon, to: LatLon) -> (u64, DistanceSource) {
+fn distance(recorded_m: Option<f64>, duration: Span, from: Point, to: Point) -> (u64, DistanceSource) {
     let hours = duration.as_seconds() as f64 / 3_600.0;
     match recorded_m {
         Some(metres) if metres / 1_000.0 <= FASTEST_KMH * hours => {
             (metres.round() as u64, DistanceSource::Recorded)
         }
-        Some(_) | None => ((DETOUR * great_circle_m(from, to)).round() as u64, DistanceSource::Estimated),
+        Some(_) | None => ((DETOUR * distance_m(from, to)).round() as u64, DistanceSource::Estimated),
     }
 }
 
@@ -137,9 +137,9 @@ impl Fields<'_> {
         }
     }
 
-    fn point(&self, lat: Column, lon: Column) -> Result<Option<LatLon>, TripError> {
+    fn point(&self, lat: Column, lon: Column) -> Result<Option<Point>, TripError> {
         let (north, east) = (self.degrees(lat, 90.0, LATITUDE)?, self.degrees(lon, 180.0, LONGITUDE)?);
-        Ok(north.zip(east).and_then(|(lat, lon)| LatLon::new(lat, lon).ok()))
+        Ok(north.zip(east).and_then(|(lat, lon)| Point::new(lat, lon).ok()))
     }
 
     fn degrees(&self, column: Column, most: f64, expected: &'static str) -> Result<Option<f64>, TripError> {

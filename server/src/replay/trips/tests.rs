@@ -223,12 +223,12 @@ fn reading_goes_on_after_a_broken_row_and_stops_when_the_file_fails() {
 
 #[test]
 fn the_great_circle_is_the_known_one() {
-    let at = |lat, lon| LatLon::new(lat, lon).unwrap();
+    let at = |lat, lon| Point::new(lat, lon).unwrap();
     // A degree of the mean sphere.
-    assert!((great_circle_m(at(0.0, 0.0), at(0.0, 1.0)) - 111_195.08).abs() < 0.01);
-    assert!((great_circle_m(at(10.0, 179.5), at(10.0, -179.5)) - 109_505.9).abs() < 1.0);
-    assert!(LatLon::new(f64::NAN, 0.0).is_err() && LatLon::new(91.0, 0.0).is_err());
-    assert!(serde_json::from_str::<LatLon>(r#"{"lat":91,"lon":0}"#).is_err());
+    assert!((distance_m(at(0.0, 0.0), at(0.0, 1.0)) - 111_195.08).abs() < 0.01);
+    assert!((distance_m(at(10.0, 179.5), at(10.0, -179.5)) - 109_505.9).abs() < 1.0);
+    assert!(Point::new(f64::NAN, 0.0).is_err() && Point::new(91.0, 0.0).is_err());
+    assert!(serde_json::from_str::<Point>(r#"{"lat":91,"lon":0}"#).is_err());
 }
 
 proptest! {
