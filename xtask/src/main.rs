@@ -1,4 +1,4 @@
-//! The one way to run everything of this repository: `cargo xtask test|wasm|bench|tidy`.
+//! The one way to run everything of this repository: `cargo xtask test|services|wasm|bench|tidy`.
 //!
 //! `test` runs every check there is, in order, and stops at the first failure with the one command
 //! that repeats it. Continuous integration runs the same command and nothing else.
@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
+use rideplane_services::shared;
 
 use crate::workspace::Workspace;
 
@@ -38,6 +39,12 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Real servers on loopback for tests and benches: Postgres, PgBouncer, Redis, Toxiproxy
+    Services {
+        /// What to do with them
+        #[arg(value_enum)]
+        what: Services,
+    },
     /// Compile core, ports and app for wasm32-unknown-unknown, installing what that needs
     Wasm,
     /// Measure on this machine (no check depends on a time)
@@ -48,6 +55,18 @@ enum Task {
     },
     /// Check the rules of the source tree: dependency direction, purity, lengths, leftovers
     Tidy,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Services {
+    /// Start what does not run, installing what is missing; they keep running
+    Up,
+    /// End what `up` started and remove its data
+    Down,
+    /// Where each is, and whether it runs
+    Status,
+    /// Print the variables that tell tests where they are: `eval "$(cargo xtask services env)"`
+    Env,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -73,9 +92,21 @@ fn run(cli: Cli) -> Result<()> {
     match cli.task {
         Task::Test { list: true, only } => steps::list(&only),
         Task::Test { list: false, only } => steps::run(&workspace, &only),
+        Task::Services { what } => services(what),
         Task::Wasm => wasm::build(&workspace),
         Task::Bench { what: Bench::Core } => bench::core(&workspace),
         Task::Bench { what: Bench::Replay } => bench::replay(&workspace),
         Task::Tidy => tidy::run(&workspace),
     }
+}
+
+fn services(what: Services) -> Result<()> {
+    let lines = match what {
+        Services::Up => return shared::up(),
+        Services::Down => return shared::down(&[]),
+        Services::Status => shared::status()?,
+        Services::Env => shared::env()?,
+    };
+    lines.iter().for_each(|line| sh::say(line));
+    Ok(())
 }

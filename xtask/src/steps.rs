@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use rideplane_services::shared;
 
 use crate::sh;
 use crate::workspace::Workspace;
@@ -22,6 +23,9 @@ enum Action {
     /// A check written in this crate, and the command line of it.
     Own { command: &'static str, run: fn(&Workspace) -> Result<()> },
 }
+
+/// The step that starts the servers which the step `test` needs; chosen with it.
+const SERVICES: &str = "services";
 
 /// Cheap checks first: a misplaced comma should not cost a build.
 const STEPS: &[Step] = &[
@@ -50,6 +54,11 @@ const STEPS: &[Step] = &[
             env: &[("RUSTDOCFLAGS", "-D warnings")],
             args: &["doc", "--workspace", "--no-deps", "--locked"],
         },
+    },
+    Step {
+        name: SERVICES,
+        proves: "the real servers that the tests need can be installed and started",
+        action: Action::Own { command: "cargo xtask services up", run: |_| shared::up() },
     },
     Step {
         name: "test",
@@ -111,7 +120,9 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Step>> {
         let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
         bail!("there is no step `{unknown}`; the steps are {}", names.join(", "));
     }
-    Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
+    let named =
+        |step: &Step| only.iter().any(|name| name == step.name || (name == "test" && step.name == SERVICES));
+    Ok(STEPS.iter().filter(|step| only.is_empty() || named(step)).collect())
 }
 
 /// Prints the steps and runs none.
@@ -120,7 +131,7 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Step>> {
 /// When a name in `only` is not a step.
 pub(crate) fn list(only: &[String]) -> Result<()> {
     for step in chosen(only)? {
-        sh::say(&format!("{:<8} {:<66} {}", step.name, step.line(), step.proves));
+        sh::say(&format!("{:<9} {:<66} {}", step.name, step.line(), step.proves));
     }
     Ok(())
 }
@@ -131,6 +142,7 @@ pub(crate) fn list(only: &[String]) -> Result<()> {
 /// When a step fails, with the one command that repeats it; when a name in `only` is not a step.
 pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
     let steps = chosen(only)?;
+    let up_before = shared::running()?;
     let start = Instant::now();
     let mut rows: Vec<(&str, Option<Duration>, &str)> = Vec::new();
     let mut failure = None;
@@ -147,6 +159,10 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
         sh::say(&format!("<== {}: {word} in {}", step.name, sh::duration(took)));
         rows.push((step.name, Some(took), word));
         failure = outcome.err().map(|error| (step.name, error));
+    }
+    // Asked for alone they are meant to stay.
+    if steps.len() > 1 && steps.iter().any(|step| step.name == SERVICES) {
+        shared::down(&up_before)?;
     }
     sh::say("\nstep      result     time");
     for (name, took, word) in rows {
@@ -174,7 +190,7 @@ mod tests {
     fn names_choose_in_the_order_of_the_list() {
         let names: Vec<&str> =
             chosen(&["test".to_owned(), "fmt".to_owned()]).unwrap().iter().map(|step| step.name).collect();
-        assert_eq!(names, ["fmt", "test"]);
+        assert_eq!(names, ["fmt", "services", "test"], "the tests need their servers");
     }
 
     #[test]

@@ -21,6 +21,8 @@ enum Layer {
     Server,
     /// Examples and fuzz targets: users of everything.
     User,
+    /// Real servers for tests and benches; knows nothing of the product.
+    Services,
     Xtask,
 }
 
@@ -33,6 +35,7 @@ fn layer(folder: &str) -> Option<Layer> {
         "adapters/http" => Some(Layer::Http),
         "sim" => Some(Layer::Sim),
         "server" => Some(Layer::Server),
+        "services" => Some(Layer::Services),
         "xtask" => Some(Layer::Xtask),
         "fuzz" | "examples" => Some(Layer::User),
         _ => match folder.split_once('/')?.0 {
@@ -46,9 +49,10 @@ fn layer(folder: &str) -> Option<Layer> {
 
 /// What each layer may be built from.
 fn may_use(from: Layer) -> &'static [Layer] {
-    use Layer::{Adapter, App, Core, Http, Memory, Ports, Server, Sim};
+    use Layer::{Adapter, App, Core, Http, Memory, Ports, Server, Services, Sim};
     match from {
-        Layer::Core | Layer::Xtask => &[],
+        Layer::Core | Layer::Services => &[],
+        Layer::Xtask => &[Services],
         Layer::Ports => &[Core],
         Layer::App => &[Core, Ports],
         Layer::Memory | Layer::Adapter | Layer::Http => &[Core, Ports, App],
@@ -62,15 +66,10 @@ fn may_use(from: Layer) -> &'static [Layer] {
 fn tests_may_use(from: Layer) -> &'static [Layer] {
     match from {
         Layer::App | Layer::Http => &[Layer::Memory],
-        Layer::Core
-        | Layer::Ports
-        | Layer::Memory
-        | Layer::Adapter
-        | Layer::Sim
-        | Layer::Binding
-        | Layer::Server
-        | Layer::User
-        | Layer::Xtask => &[],
+        // A decorator needs something to decorate, and every adapter its real server.
+        Layer::Adapter => &[Layer::Memory, Layer::Services],
+        Layer::Server | Layer::Sim | Layer::User => &[Layer::Services],
+        Layer::Core | Layer::Ports | Layer::Memory | Layer::Binding | Layer::Services | Layer::Xtask => &[],
     }
 }
 
@@ -132,6 +131,7 @@ mod tests {
             ("server", "adapters/kafka"),
             ("server", "sim"),
             ("examples/embed", "server"),
+            ("xtask", "services"),
         ] {
             assert!(depends(from, None, to), "{from} -> {to}");
         }
@@ -143,12 +143,14 @@ mod tests {
             ("core", "ports"),
             ("ports", "app"),
             ("app", "adapters/sqlite"),
-            ("adapters/sqlite", "adapters/memory"),
+            ("adapters/sqlite", "adapters/postgres"),
             ("adapters/memory", "adapters/sqlite"),
             ("adapters/http", "adapters/sqlite"),
             ("bindings/wasm", "server"),
             ("sim", "adapters/postgres"),
             ("xtask", "core"),
+            ("services", "core"),
+            ("app", "services"),
             ("core", "somewhere"),
             ("somewhere", "core"),
         ] {
@@ -159,11 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_adapter_serves_the_tests_of_app_and_http_and_their_code_never() {
-        for from in ["app", "adapters/http"] {
-            assert!(depends(from, Some("dev"), "adapters/memory"), "{from}");
-            assert!(!depends(from, None, "adapters/memory"), "{from}");
-            assert!(!depends(from, Some("build"), "adapters/memory"), "{from}");
+    fn memory_and_real_servers_are_for_tests_and_never_for_code() {
+        for (from, to) in [
+            ("app", "adapters/memory"),
+            ("adapters/http", "adapters/memory"),
+            ("adapters/redis", "adapters/memory"),
+            ("adapters/postgres", "services"),
+            ("server", "services"),
+        ] {
+            assert!(depends(from, Some("dev"), to), "{from} -> {to}");
+            assert!(!depends(from, None, to), "{from} -> {to}");
+            assert!(!depends(from, Some("build"), to), "{from} -> {to}");
         }
     }
 }
