@@ -1,17 +1,22 @@
 //! Judging the commits of a batch: each by its own expectations, and after the effects of those before it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
 use rideplane_core::ids::{BookingId, UserId, VehicleId, Version};
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{AggregateKey, CommitError, IdempotencyId, IdempotencyRecord, Kind, PortError, Quota};
-use sqlx::SqliteConnection;
+use rideplane_ports::{
+    AggregateKey, CommitError, IdempotencyId, IdempotencyKey, IdempotencyRecord, Kind, PortError, Quota,
+};
+use serde::Serialize;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments as _, AssertSqlSafe, Row as _, SqliteConnection};
 
 use crate::cache::Memory;
 use crate::prepared::{Changed, Prepared};
 use crate::rows::{self, Row};
+use crate::writer::Work;
 
 const COMMIT: &str = "store.commit";
 
@@ -22,6 +27,7 @@ pub(crate) struct Known {
     bookings: HashMap<BookingId, Version>,
     idempotency: HashMap<IdempotencyId, Option<Arc<IdempotencyRecord>>>,
     created: HashMap<UserId, Vec<Timestamp>>,
+    handled: HashSet<(String, String)>,
 }
 
 /// Why a batch could not be judged.
@@ -46,112 +52,97 @@ impl From<PortError> for LoadError {
 }
 
 impl Known {
-    /// Takes what memory knows and asks the file for the rest: at most one statement for each kind of row.
+    /// Takes what memory knows and asks the file for the rest, in one call.
     pub(crate) async fn load(
-        commits: &[&Prepared],
+        works: &[&Work],
         memory: &Memory,
         connection: &mut SqliteConnection,
     ) -> Result<Self, LoadError> {
         let mut known = Self::default();
-        let (vehicles, bookings, keys) = known.recall(commits, memory);
-        if !vehicles.is_empty() {
-            let sql = "SELECT v.id, v.version FROM json_each(?1) x CROSS JOIN vehicles v ON v.id = x.value";
-            for row in sqlx::query(sql).bind(json(&vehicles)?).fetch_all(&mut *connection).await? {
-                let row = Row::new(&row, COMMIT, "vehicles");
-                known.vehicles.insert(row.parse(0)?, row.version(1)?);
-            }
+        let commits: Vec<&Prepared> = works.iter().filter_map(|work| work.commit()).collect();
+        let unknown = known.recall(works, memory);
+        let mut questions = Questions::default();
+        questions.ask(VEHICLES, &unknown.vehicles)?;
+        questions.ask(BOOKINGS, &unknown.bookings)?;
+        let keys: Vec<_> = unknown.keys.iter().map(|id| (id.user_id.as_str(), id.key.as_str())).collect();
+        questions.ask(IDEMPOTENCY, &keys)?;
+        questions.ask(INBOX, &unknown.handled)?;
+        questions.ask(CREATED, &since(&commits))?;
+        if questions.sql.is_empty() {
+            return Ok(known);
         }
-        if !bookings.is_empty() {
-            let sql = "SELECT b.id, b.version FROM json_each(?1) x CROSS JOIN bookings b ON b.id = x.value";
-            for row in sqlx::query(sql).bind(json(&bookings)?).fetch_all(&mut *connection).await? {
-                let row = Row::new(&row, COMMIT, "bookings");
-                known.bookings.insert(row.parse(0)?, row.version(1)?);
-            }
+        let query = sqlx::query_with(AssertSqlSafe(questions.sql), questions.arguments);
+        for row in &query.fetch_all(connection).await? {
+            known.take(row)?;
         }
-        if !keys.is_empty() {
-            known.load_idempotency(keys, connection).await?;
-        }
-        known.load_created(commits, connection).await?;
         Ok(known)
     }
 
-    /// Returns what memory does not know. Aggregates that neither memory nor the file knows are at version 0.
-    fn recall(
-        &mut self,
-        commits: &[&Prepared],
-        memory: &Memory,
-    ) -> (Vec<VehicleId>, Vec<BookingId>, Vec<IdempotencyId>) {
-        let (mut vehicles, mut bookings, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    fn take(&mut self, row: &SqliteRow) -> Result<(), LoadError> {
+        let table: String = row.try_get(row.len() - 1)?;
+        if table == VEHICLES.table {
+            let row = Row::new(row, COMMIT, "vehicles");
+            self.vehicles.insert(row.parse(0)?, row.version(1)?);
+        } else if table == BOOKINGS.table {
+            let row = Row::new(row, COMMIT, "bookings");
+            self.bookings.insert(row.parse(0)?, row.version(1)?);
+        } else if table == IDEMPOTENCY.table {
+            let row = Row::new(row, COMMIT, "idempotency");
+            let key = IdempotencyKey::new(row.get::<String>(1)?);
+            let key = key.map_err(|_| row.corrupt(1, "is not an Idempotency-Key"))?;
+            let id = IdempotencyId { user_id: row.parse(0)?, key };
+            self.idempotency.insert(id, Some(Arc::new(rows::idempotency(&row)?)));
+        } else if table == INBOX.table {
+            let row = Row::new(row, COMMIT, "inbox");
+            self.handled.insert((row.get(0)?, row.get(1)?));
+        } else {
+            let row = Row::new(row, COMMIT, "bookings");
+            self.created.entry(row.parse(0)?).or_default().push(row.time(1)?);
+        }
+        Ok(())
+    }
+
+    /// Returns what memory does not know. What neither memory nor the file knows is at version 0, or was never there.
+    fn recall(&mut self, works: &[&Work], memory: &Memory) -> Unknown {
+        let mut unknown = Unknown::default();
         let mut rows = memory.rows();
-        for commit in commits {
+        for work in works {
+            if let Work::Handled { consumer, event_id, .. } = work {
+                let key = (consumer.clone(), event_id.clone());
+                match rows.handled.get(&key) {
+                    Ok(true) => drop(self.handled.insert(key)),
+                    Ok(false) => {}
+                    Err(_) => unknown.handled.push(key),
+                }
+            }
+            let Some(commit) = work.commit() else { continue };
             for change in &commit.vehicles {
                 let id = &change.stored.state.id;
                 match rows.vehicles.get(id) {
                     Ok(stored) => drop(self.vehicles.insert(id.clone(), stored.version)),
-                    Err(_) => vehicles.push(id.clone()),
+                    Err(_) => unknown.vehicles.push(id.clone()),
                 }
             }
             for change in &commit.bookings {
                 let id = change.stored.state.id;
                 match rows.bookings.get(&id) {
                     Ok(stored) => drop(self.bookings.insert(id, stored.version)),
-                    Err(_) => bookings.push(id),
+                    Err(_) => unknown.bookings.push(id),
                 }
             }
             if let Some(write) = &commit.idempotency {
                 match rows.idempotency.get(&write.id) {
                     Ok(record) => drop(self.idempotency.insert(write.id.clone(), record)),
-                    Err(_) => keys.push(write.id.clone()),
+                    Err(_) => unknown.keys.push(write.id.clone()),
                 }
             }
         }
-        (vehicles, bookings, keys)
+        unknown
     }
 
-    async fn load_idempotency(
-        &mut self,
-        keys: Vec<IdempotencyId>,
-        connection: &mut SqliteConnection,
-    ) -> Result<(), LoadError> {
-        let pairs: Vec<(&str, &str)> = keys.iter().map(|id| (id.user_id.as_str(), id.key.as_str())).collect();
-        let sql = idempotency_sql();
-        let rows = sqlx::query(sql).bind(json(&pairs)?).fetch_all(&mut *connection).await?;
-        for row in &rows {
-            let row = Row::new(row, COMMIT, "idempotency");
-            let (user, key) = (row.get::<&str>(0)?, row.get::<&str>(1)?);
-            let record = Arc::new(rows::idempotency(&row)?);
-            let found = keys.iter().find(|id| id.user_id.as_str() == user && id.key.as_str() == key);
-            if let Some(id) = found {
-                self.idempotency.insert(id.clone(), Some(record));
-            }
-        }
-        Ok(())
-    }
-
-    async fn load_created(
-        &mut self,
-        commits: &[&Prepared],
-        connection: &mut SqliteConnection,
-    ) -> Result<(), LoadError> {
-        let mut since: HashMap<&UserId, i64> = HashMap::new();
-        for quota in commits.iter().filter_map(|commit| commit.quota.as_ref()) {
-            let start = quota.since.as_micros();
-            since
-                .entry(&quota.user_id)
-                .and_modify(|earliest| *earliest = start.min(*earliest))
-                .or_insert(start);
-        }
-        if since.is_empty() {
-            return Ok(());
-        }
-        let pairs: Vec<_> = since.into_iter().collect();
-        let sql = "SELECT b.user_id, b.created_at FROM json_each(?1) x
-                   CROSS JOIN bookings b ON b.user_id = x.value ->> 0 AND b.created_at > x.value ->> 1";
-        for row in sqlx::query(sql).bind(json(&pairs)?).fetch_all(&mut *connection).await? {
-            let row = Row::new(&row, COMMIT, "bookings");
-            self.created.entry(row.parse(0)?).or_default().push(row.time(1)?);
-        }
-        Ok(())
+    /// Whether it is news that the event was handled.
+    pub(crate) fn is_news(&mut self, consumer: &str, event_id: &str) -> bool {
+        self.handled.insert((consumer.to_owned(), event_id.to_owned()))
     }
 
     /// Accepts the commit and takes its effects into account, or says why not and leaves everything as it was.
@@ -217,21 +208,81 @@ fn expect(
 }
 
 fn once<T, K: Hash + Eq>(changes: &[Changed<T>], id: impl Fn(&T) -> K) -> Result<(), PortError> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     if changes.len() < 2 || changes.iter().all(|change| seen.insert(id(&change.stored.state))) {
         return Ok(());
     }
     Err(PortError::new(Kind::Rejected, COMMIT, "a commit changes an aggregate at most once"))
 }
 
-fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, LoadError> {
-    serde_json::to_string(value).map_err(|error| LoadError::Sql(sqlx::Error::Encode(error.into())))
+/// What memory does not know of a batch.
+#[derive(Default)]
+struct Unknown {
+    vehicles: Vec<VehicleId>,
+    bookings: Vec<BookingId>,
+    keys: Vec<IdempotencyId>,
+    handled: Vec<(String, String)>,
 }
 
-fn idempotency_sql() -> sqlx::AssertSqlSafe<String> {
-    sqlx::AssertSqlSafe(format!(
-        "SELECT {} FROM json_each(?1) x
-         CROSS JOIN idempotency i ON i.user_id = x.value ->> 0 AND i.key = x.value ->> 1",
-        rows::IDEMPOTENCY
-    ))
+/// Asks about many keys at once. The last column says what the row is about.
+struct Question {
+    columns: &'static str,
+    table: &'static str,
+    from: &'static str,
+}
+
+const VEHICLES: Question =
+    Question { columns: "t.id, t.version", table: "vehicles", from: "vehicles t ON t.id = x.value" };
+const BOOKINGS: Question =
+    Question { columns: "t.id, t.version", table: "bookings", from: "bookings t ON t.id = x.value" };
+const IDEMPOTENCY: Question = Question {
+    columns: rows::IDEMPOTENCY,
+    table: "idempotency",
+    from: "idempotency t ON t.user_id = x.value ->> 0 AND t.key = x.value ->> 1",
+};
+const INBOX: Question = Question {
+    columns: "t.consumer, t.event_id",
+    table: "inbox",
+    from: "inbox t ON t.consumer = x.value ->> 0 AND t.event_id = x.value ->> 1",
+};
+const CREATED: Question = Question {
+    columns: "t.user_id, t.created_at",
+    table: "created",
+    from: "bookings t ON t.user_id = x.value ->> 0 AND t.created_at > x.value ->> 1",
+};
+
+/// Statements that are sent in one call.
+#[derive(Default)]
+struct Questions {
+    sql: String,
+    arguments: SqliteArguments,
+}
+
+impl Questions {
+    fn ask<T: Serialize>(&mut self, question: Question, keys: &[T]) -> sqlx::Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let keys = serde_json::to_string(keys).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        self.arguments.add(keys).map_err(sqlx::Error::Encode)?;
+        let Question { columns, table, from } = question;
+        self.sql.push_str("SELECT ");
+        self.sql.push_str(columns);
+        self.sql.push_str(", '");
+        self.sql.push_str(table);
+        self.sql.push_str("' FROM json_each(?) x CROSS JOIN ");
+        self.sql.push_str(from);
+        self.sql.push(';');
+        Ok(())
+    }
+}
+
+/// From when on the bookings of each user count against a quota.
+fn since<'c>(commits: &[&'c Prepared]) -> Vec<(&'c UserId, i64)> {
+    let mut since: HashMap<&UserId, i64> = HashMap::new();
+    for quota in commits.iter().filter_map(|commit| commit.quota.as_ref()) {
+        let start = quota.since.as_micros();
+        since.entry(&quota.user_id).and_modify(|earliest| *earliest = start.min(*earliest)).or_insert(start);
+    }
+    since.into_iter().collect()
 }

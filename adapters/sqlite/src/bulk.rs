@@ -46,6 +46,15 @@ const EVENTS: Insert = Insert {
     columns: 7,
     tail: "",
 };
+/// After the insert of so many events: numbers rise one by one.
+const OUTBOX: &str = "INSERT INTO outbox (seq) SELECT seq FROM events ORDER BY seq DESC LIMIT ?;";
+const PUBLISHED: &str = "DELETE FROM outbox WHERE seq IN (SELECT e.seq FROM json_each(?) x CROSS JOIN events e
+    ON e.aggregate_type = x.value ->> 0 AND e.aggregate_id = x.value ->> 1 AND e.aggregate_version = x.value ->> 2);";
+const INBOX: Insert = Insert {
+    head: "INSERT INTO inbox (consumer, event_id, at) VALUES",
+    columns: 3,
+    tail: "ON CONFLICT DO NOTHING",
+};
 const LEDGER: Insert = Insert {
     head: "INSERT INTO ledger (booking_id, version, account, minor, currency, at) VALUES",
     columns: 6,
@@ -174,6 +183,12 @@ impl Texts {
             row.add(event.at.as_micros())?;
             row.add(event.data.as_str())
         })?;
+        if !events.is_empty() {
+            self.arguments
+                .add(i64::try_from(events.len()).unwrap_or(i64::MAX))
+                .map_err(sqlx::Error::Encode)?;
+            self.script.push_str(OUTBOX);
+        }
         let ledger: Vec<_> = commits.iter().flat_map(|commit| &commit.ledger).collect();
         self.insert(&LEDGER, &ledger, |row, entry| {
             row.add(entry.booking_id.to_string())?;
@@ -215,6 +230,22 @@ impl Texts {
             row.add(report.position.map(|point| point.lon()))?;
             row.add(report.charge.map(Charge::as_basis_points))?;
             row.add(report.range_m)
+        })
+    }
+
+    /// Takes events out of the outbox: a JSON array of `[aggregate_type, aggregate_id, aggregate_version]`.
+    pub(crate) fn published(&mut self, events: &str) -> sqlx::Result<()> {
+        self.arguments.add(events).map_err(sqlx::Error::Encode)?;
+        self.script.push_str(PUBLISHED);
+        Ok(())
+    }
+
+    /// Writes which consumer handled which event when.
+    pub(crate) fn handled(&mut self, events: &[(&str, &str, i64)]) -> sqlx::Result<()> {
+        self.insert(&INBOX, events, |row, (consumer, event_id, at)| {
+            row.add(*consumer)?;
+            row.add(*event_id)?;
+            row.add(*at)
         })
     }
 

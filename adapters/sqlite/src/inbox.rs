@@ -5,31 +5,22 @@ use rideplane_core::time::Timestamp;
 use rideplane_ports::{Inbox, Kind, PortError};
 
 use crate::SqliteStore;
-use crate::rows::failed_read;
+use crate::lookup::Table;
 use crate::writer::{Outcome, Work};
 
 #[async_trait]
 impl Inbox for SqliteStore {
     async fn is_handled(&self, consumer: &str, event_id: &str) -> Result<bool, PortError> {
         let key = (consumer.to_owned(), event_id.to_owned());
-        let read = async || {
-            sqlx::query_scalar::<_, i64>(
-                "SELECT EXISTS (SELECT 1 FROM inbox WHERE consumer = ?1 AND event_id = ?2)",
-            )
-            .bind(consumer)
-            .bind(event_id)
-            .fetch_one(&self.pool)
-            .await
-            .map(|found| found == 1)
-            .map_err(failed_read("inbox.is_handled"))
-        };
         let moment = match self.recall(|rows| rows.handled.get(&key)) {
             Some(Ok(handled)) => return Ok(handled),
-            Some(Err(moment)) => moment,
-            None => return read().await,
+            Some(Err(moment)) => Some(moment),
+            None => None,
         };
-        let handled = read().await?;
-        self.fill(|rows| rows.handled.fill(key, handled, moment));
+        let handled = self.lookups.row(Table::Inbox, &[consumer, event_id]).await?.is_some();
+        if let Some(moment) = moment {
+            self.fill(|rows| rows.handled.fill(key, handled, moment));
+        }
         Ok(handled)
     }
 

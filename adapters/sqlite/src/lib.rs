@@ -18,7 +18,7 @@
 //!
 //! **Memory.** Since nobody else writes, rows that were used lately are kept as typed values and stay true. They change
 //! between the COMMIT and the acknowledgement, so a read after an acknowledged commit sees it. What memory lacks is read
-//! from the file. All deadlines are kept.
+//! from the file, all lookups that wait in one call. All deadlines are kept.
 //!
 //! **Failure.** When SQL fails before the COMMIT, nothing was done ([`Unavailable`](rideplane_ports::Kind)); when the
 //! COMMIT itself fails in a way that leaves the end open, the answer is
@@ -31,6 +31,7 @@ mod bulk;
 mod cache;
 mod config;
 mod inbox;
+mod lookup;
 mod open;
 mod outbox;
 mod prepared;

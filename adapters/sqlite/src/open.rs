@@ -15,7 +15,8 @@ use crate::config::{Durability, SqliteConfig};
 use crate::rows::{Result, SQLITE_NOTADB, primary_code};
 
 /// The schema's history: each is applied once, in its own transaction; `user_version` remembers how many were.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_outbox.sql")];
 
 /// "RPLN" in SQLite's header: whose file this is.
 const APPLICATION_ID: i64 = 0x5250_4c4e;
@@ -76,6 +77,8 @@ pub(crate) fn write_options(config: &SqliteConfig) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "8000")
         .pragma("journal_size_limit", "67108864")
         .pragma("cache_size", "-32000")
+        // A statement of many rows keeps what it must undo when it fails halfway: without this in a file of its own.
+        .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(1024)
         .disable_statement_logging()
 }
@@ -85,6 +88,8 @@ pub(crate) async fn read_pool(path: &Path, readers: u32) -> Result<SqlitePool> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
+        // A full buffer stops the reading thread: pages of events are larger than sqlx's 50 rows.
+        .row_buffer_size(1024)
         .busy_timeout(Duration::from_secs(5))
         .disable_statement_logging();
     SqlitePoolOptions::new()

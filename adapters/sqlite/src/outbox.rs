@@ -1,4 +1,4 @@
-//! Events waiting for the bus: the rows of `events` that have no `published_at`.
+//! Events waiting for the bus: those whose `seq` is in `outbox`.
 
 use async_trait::async_trait;
 use rideplane_core::time::Timestamp;
@@ -14,8 +14,10 @@ use crate::writer::Work;
 impl Outbox for SqliteStore {
     async fn pending(&self, limit: usize) -> Result<Vec<Envelope>, PortError> {
         const OPERATION: &str = "outbox.pending";
-        let sql =
-            format!("SELECT {} FROM events WHERE published_at IS NULL ORDER BY seq LIMIT ?1", rows::EVENT);
+        let sql = format!(
+            "SELECT {} FROM outbox o CROSS JOIN events e ON e.seq = o.seq ORDER BY o.seq LIMIT ?1",
+            rows::EVENT
+        );
         let found = sqlx::query(AssertSqlSafe(sql))
             .bind(at_most(limit))
             .fetch_all(&self.pool)
@@ -26,14 +28,14 @@ impl Outbox for SqliteStore {
 
     async fn pending_count(&self) -> Result<u64, PortError> {
         const OPERATION: &str = "outbox.pending_count";
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM events WHERE published_at IS NULL")
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox")
             .fetch_one(&self.pool)
             .await
             .map_err(failed_read(OPERATION))?;
         Ok(count.unsigned_abs())
     }
 
-    async fn mark_published(&self, events: &[Envelope], at: Timestamp) -> Result<(), PortError> {
+    async fn mark_published(&self, events: &[Envelope], _at: Timestamp) -> Result<(), PortError> {
         if events.is_empty() {
             return Ok(());
         }
@@ -43,6 +45,6 @@ impl Outbox for SqliteStore {
             let message = "the events' names can't be written as JSON";
             PortError::new(Kind::Rejected, "outbox.mark_published", message).with_source(error)
         })?;
-        self.done(Work::Published { events, at }).await
+        self.done(Work::Published { events }).await
     }
 }

@@ -143,9 +143,9 @@ pub(crate) fn posting(row: &Row<'_>) -> Result<LedgerEntry> {
 }
 
 /// The columns of [`telemetry`], of a table that is called `t`.
-pub(crate) const TELEMETRY: &str = "t.last_reported, t.lat, t.lon, t.charge, t.range_m";
+pub(crate) const TELEMETRY: &str = "t.vehicle_id, t.last_reported, t.lat, t.lon, t.charge, t.range_m";
 
-/// From `column` on; `None` when the vehicle never reported.
+/// `last_reported` and what follows it, from `column` on; `None` when the vehicle never reported.
 pub(crate) fn telemetry(row: &Row<'_>, vehicle_id: VehicleId, column: usize) -> Result<Option<Telemetry>> {
     let Some(last_reported) = row.get::<Option<i64>>(column)? else {
         return Ok(None);
@@ -167,9 +167,9 @@ pub(crate) fn telemetry(row: &Row<'_>, vehicle_id: VehicleId, column: usize) -> 
     }))
 }
 
-/// The columns of [`idempotency`] of a table that is called `i`.
+/// The columns of [`idempotency`] of a table that is called `t`.
 pub(crate) const IDEMPOTENCY: &str =
-    "i.user_id, i.key, i.request_hash, i.booking_id, i.locked_until, i.status, i.body";
+    "t.user_id, t.key, t.request_hash, t.booking_id, t.locked_until, t.status, t.body";
 
 pub(crate) fn idempotency(row: &Row<'_>) -> Result<IdempotencyRecord> {
     let request_hash =
@@ -187,14 +187,20 @@ pub(crate) fn idempotency(row: &Row<'_>) -> Result<IdempotencyRecord> {
 /// A failed read: nothing was done.
 pub(crate) fn failed_read(operation: &'static str) -> impl FnOnce(sqlx::Error) -> PortError {
     move |error| {
-        let (kind, what) = match primary_code(&error) {
-            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
-                (Kind::Corrupt, "the database file is damaged; restore it from a backup")
-            }
-            Some(_) | None => (Kind::Unavailable, "the database can't be read"),
-        };
-        PortError::new(kind, operation, format!("{what}: {error}"))
+        let (kind, message) = why_failed(&error);
+        PortError::new(kind, operation, message)
     }
+}
+
+/// What a failed read says.
+pub(crate) fn why_failed(error: &sqlx::Error) -> (Kind, String) {
+    let (kind, what) = match primary_code(error) {
+        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
+            (Kind::Corrupt, "the database file is damaged; restore it from a backup")
+        }
+        Some(_) | None => (Kind::Unavailable, "the database can't be read"),
+    };
+    (kind, format!("{what}: {error}"))
 }
 
 pub(crate) const SQLITE_BUSY: i32 = 5;

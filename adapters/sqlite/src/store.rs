@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::{Memory, Rows};
 use crate::config::SqliteConfig;
+use crate::lookup::{Lookups, Table};
 use crate::open;
 use crate::prepared::Prepared;
 use crate::rows::{self, Result, Row, failed_read};
@@ -34,6 +35,7 @@ pub struct SqliteStore {
     /// `None` when opened for reading.
     writable: Option<Writable>,
     pub(crate) pool: SqlitePool,
+    pub(crate) lookups: Lookups,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,8 @@ impl SqliteStore {
         let pool = open::read_pool(&path, readers).await?;
         let (sender, receiver) = mpsc::channel(QUEUE);
         tokio::spawn(writer.run(receiver));
-        Ok(Self { writable: Some(Writable { writer: sender, memory, batches }), pool })
+        let lookups = Lookups::start(pool.clone());
+        Ok(Self { writable: Some(Writable { writer: sender, memory, batches }), pool, lookups })
     }
 
     /// Opens an existing file for reading only, also while another process writes to it. Every write is refused, and
@@ -70,7 +73,8 @@ impl SqliteStore {
     pub async fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
         let pool = open::read_pool(path.as_ref(), 2).await?;
         open::check(&pool, path.as_ref()).await?;
-        Ok(Self { writable: None, pool })
+        let lookups = Lookups::start(pool.clone());
+        Ok(Self { writable: None, pool, lookups })
     }
 
     /// Finishes what was begun and lets go of the file. Dropping the store does the same, a moment later.
@@ -140,18 +144,13 @@ impl SqliteStore {
 
     async fn one<T>(
         &self,
+        table: Table,
         operation: &'static str,
-        table: &'static str,
-        sql: impl Into<String>,
-        keys: &[&str],
+        key: &[&str],
         read: impl Fn(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let mut query = sqlx::query(AssertSqlSafe(sql.into()));
-        for key in keys {
-            query = query.bind((*key).to_owned());
-        }
-        let row = query.fetch_optional(&self.pool).await.map_err(failed_read(operation))?;
-        row.as_ref().map(|row| read(&Row::new(row, operation, table))).transpose()
+        let row = self.lookups.row(table, key).await?;
+        row.as_ref().map(|row| read(&Row::new(row, operation, table.name()))).transpose()
     }
 
     async fn shared_booking(&self, id: &BookingId) -> Result<Option<Arc<Stored<Booking>>>> {
@@ -160,10 +159,9 @@ impl SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let sql = "SELECT id, version, state FROM bookings WHERE id = ?1";
         let text = id.to_string();
         let found =
-            self.one("store.booking", "bookings", sql, &[&text], |row| row.stored(1)).await?.map(Arc::new);
+            self.one(Table::Bookings, "store.booking", &[&text], |row| row.stored(1)).await?.map(Arc::new);
         if let (Some(stored), Some(moment)) = (&found, moment) {
             self.fill(|rows| rows.bookings.fill(*id, Arc::clone(stored), moment));
         }
@@ -179,9 +177,8 @@ impl Store for SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let sql = "SELECT id, version, state FROM vehicles WHERE id = ?1";
         let found: Option<Stored<Vehicle>> =
-            self.one("store.vehicle", "vehicles", sql, &[id.as_str()], |row| row.stored(1)).await?;
+            self.one(Table::Vehicles, "store.vehicle", &[id.as_str()], |row| row.stored(1)).await?;
         if let (Some(stored), Some(moment)) = (&found, moment) {
             self.fill(|rows| rows.vehicles.fill(id.clone(), Arc::new(stored.clone()), moment));
         }
@@ -288,7 +285,7 @@ impl Store for SqliteStore {
         let found = query.fetch_all(&self.pool).await.map_err(failed_read(OPERATION))?;
         let read = |row: &SqliteRow| {
             let row = Row::new(row, OPERATION, "vehicles");
-            let telemetry = rows::telemetry(&row, row.parse(0)?, 3)?;
+            let telemetry = rows::telemetry(&row, row.parse(0)?, 4)?;
             Ok(VehicleRecord { vehicle: row.stored(1)?, telemetry })
         };
         found.iter().map(read).collect()
@@ -300,10 +297,8 @@ impl Store for SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let sql =
-            format!("SELECT t.vehicle_id, {} FROM telemetry t WHERE t.vehicle_id = ?1", rows::TELEMETRY);
         let read = |row: &Row<'_>| rows::telemetry(row, id.clone(), 1);
-        let found = self.one("store.telemetry", "telemetry", sql, &[id.as_str()], read).await?.flatten();
+        let found = self.one(Table::Telemetry, "store.telemetry", &[id.as_str()], read).await?.flatten();
         if let Some(moment) = moment {
             self.fill(|rows| rows.telemetry.fill(id.clone(), found.clone(), moment));
         }
@@ -323,10 +318,8 @@ impl Store for SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let sql =
-            format!("SELECT {} FROM idempotency i WHERE i.user_id = ?1 AND i.key = ?2", rows::IDEMPOTENCY);
         let keys = [id.user_id.as_str(), id.key.as_str()];
-        let found = self.one("store.idempotency", "idempotency", sql, &keys, rows::idempotency).await?;
+        let found = self.one(Table::Idempotency, "store.idempotency", &keys, rows::idempotency).await?;
         if let Some(moment) = moment {
             let record = found.clone().map(Arc::new);
             self.fill(|rows| rows.idempotency.fill(id.clone(), record, moment));
@@ -340,9 +333,8 @@ impl Store for SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let sql = "SELECT user_id, profile FROM profiles WHERE user_id = ?1";
         let read = |row: &Row<'_>| row.json::<Profile>(1);
-        let found = self.one("store.profile", "profiles", sql, &[user.as_str()], read).await?;
+        let found = self.one(Table::Profiles, "store.profile", &[user.as_str()], read).await?;
         if let Some(moment) = moment {
             let profile = found.clone().map(Arc::new);
             self.fill(|rows| rows.profiles.fill(user.clone(), profile, moment));

@@ -4,14 +4,13 @@
 //! While the disk syncs one batch, the next one gathers: the more callers, the larger the batch, and nobody ever waits
 //! for a clock. An operation is answered after the COMMIT, and memory learns of it in between.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{AggregateKey, CommitError, Kind, PortError, Profile, Telemetry};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Known, LoadError};
@@ -34,7 +33,6 @@ pub(crate) enum Work {
     /// `events`: a JSON array of `[aggregate_type, aggregate_id, aggregate_version]`.
     Published {
         events: String,
-        at: Timestamp,
     },
     Handled {
         consumer: String,
@@ -245,32 +243,34 @@ impl Writer {
             .ready()
             .await
             .map_err(|error| Failure::Nothing(sqlx::Error::Io(std::io::Error::other(error.to_string()))))?;
-        let commits: Vec<&Prepared> = works.iter().filter_map(|work| work.commit()).collect();
-        let mut known = Known::load(&commits, &memory, connection).await?;
-        let mut outcomes: Vec<Outcome> = works
+        let mut known = Known::load(works, &memory, connection).await?;
+        let outcomes: Vec<Outcome> = works
             .iter()
-            .map(|work| match work.commit().map(|commit| known.judge(commit)) {
-                Some(Err(error)) => Outcome::Refused(error),
-                Some(Ok(())) | None => Outcome::Done,
+            .map(|work| match work {
+                Work::Commit(commit) => match known.judge(commit) {
+                    Ok(()) => Outcome::Done,
+                    Err(error) => Outcome::Refused(error),
+                },
+                Work::Handled { consumer, event_id, .. } => Outcome::News(known.is_news(consumer, event_id)),
+                Work::Telemetry(_)
+                | Work::Profile { .. }
+                | Work::Published { .. }
+                | Work::LimitPages(_)
+                | Work::Close => Outcome::Done,
             })
             .collect();
         let accepted: Vec<&Work> = works
             .iter()
             .zip(&outcomes)
-            .filter(|(_, outcome)| matches!(outcome, Outcome::Done))
+            .filter(|(_, outcome)| matches!(outcome, Outcome::Done | Outcome::News(true)))
             .map(|(work, _)| *work)
             .collect();
         if accepted.is_empty() {
             return Ok(outcomes);
         }
-        let mut news = write(connection, texts, &accepted).await?;
+        write(connection, texts, &accepted).await?;
         remember(&memory, &accepted);
         self.batches.fetch_add(1, Ordering::Relaxed);
-        for (work, outcome) in works.iter().zip(&mut outcomes) {
-            if let Work::Handled { consumer, event_id, .. } = work {
-                *outcome = Outcome::News(news.remove(&(consumer.clone(), event_id.clone())));
-            }
-        }
         Ok(outcomes)
     }
 
@@ -302,7 +302,7 @@ impl Writer {
 }
 
 impl Work {
-    fn commit(&self) -> Option<&Prepared> {
+    pub(crate) fn commit(&self) -> Option<&Prepared> {
         match self {
             Self::Commit(commit) => Some(commit),
             Self::Telemetry(_)
@@ -315,13 +315,12 @@ impl Work {
     }
 }
 
-/// Writes everything in one transaction; returns which events are handled for the first time. Nobody else writes, so what
-/// was judged before it began still holds.
+/// Writes everything in one transaction and one call. Nobody else writes, so what was judged before it began still holds.
 async fn write(
     connection: &mut SqliteConnection,
     texts: &mut Texts,
     works: &[&Work],
-) -> std::result::Result<HashSet<(String, String)>, Failure> {
+) -> std::result::Result<(), Failure> {
     let mut commits = Vec::new();
     let mut reports = Vec::new();
     let mut profiles = Vec::new();
@@ -332,8 +331,10 @@ async fn write(
             Work::Commit(commit) => commits.push(&**commit),
             Work::Telemetry(some) => reports.extend(some),
             Work::Profile { profile, json } => profiles.push((profile.user_id.as_str(), json.as_str())),
-            Work::Handled { consumer, event_id, at } => handled.push((consumer, event_id, at.as_micros())),
-            Work::Published { events, at } => published.push((events.as_str(), at.as_micros())),
+            Work::Handled { consumer, event_id, at } => {
+                handled.push((consumer.as_str(), event_id.as_str(), at.as_micros()));
+            }
+            Work::Published { events } => published.push(events.as_str()),
             Work::LimitPages(_) | Work::Close => {}
         }
     }
@@ -341,28 +342,12 @@ async fn write(
     texts.commits(&commits)?;
     texts.telemetry(&reports)?;
     texts.profiles(&profiles)?;
-    if published.is_empty() && handled.is_empty() {
-        texts.end("COMMIT");
-        texts.run(connection).await.map_err(committing)?;
-        return Ok(HashSet::new());
+    texts.handled(&handled)?;
+    for events in published {
+        texts.published(events)?;
     }
-    texts.run(connection).await?;
-    for (events, at) in published {
-        // The plus keeps SQLite from walking the whole backlog.
-        let sql = "UPDATE events SET published_at = ?1 WHERE +published_at IS NULL AND seq IN (
-                   SELECT e.seq FROM json_each(?2) x CROSS JOIN events e
-                   ON e.aggregate_type = x.value ->> 0 AND e.aggregate_id = x.value ->> 1
-                   AND e.aggregate_version = x.value ->> 2)";
-        sqlx::query(sql).bind(at).bind(events).execute(&mut *connection).await?;
-    }
-    let sql = "INSERT INTO inbox (consumer, event_id, at)
-               SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
-               ON CONFLICT DO NOTHING RETURNING consumer, event_id";
-    let json = serde_json::to_string(&handled).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let rows = sqlx::query(sql).bind(json).fetch_all(&mut *connection).await?;
-    let news = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<sqlx::Result<_>>()?;
-    sqlx::query("COMMIT").execute(&mut *connection).await.map_err(committing)?;
-    Ok(news)
+    texts.end("COMMIT");
+    texts.run(connection).await.map_err(committing)
 }
 
 /// What a failure means in which the COMMIT may have had a part. SQLite's own word for a full disk, a busy file or a row in

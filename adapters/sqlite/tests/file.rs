@@ -72,7 +72,7 @@ async fn a_newer_schema_and_a_foreign_file_are_refused() {
         SqliteStore::open_read_only(&path).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), Kind::Rejected);
-        let text = "has schema version 7, this build knows up to version 1: run a newer rideplane";
+        let text = "has schema version 7, this build knows up to version 2: run a newer rideplane";
         assert!(error.to_string().contains(text), "{error}");
     }
 
