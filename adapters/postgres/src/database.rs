@@ -261,12 +261,10 @@ pub(crate) fn cannot_open(config: &PostgresConfig, error: &sqlx::Error) -> PortE
             let message = error.as_database_error().map_or("", |error| error.message());
             (Kind::Unavailable, format!("it answers {message} ({code})"))
         }
-        None => match error {
-            sqlx::Error::PoolTimedOut => {
-                (Kind::Unavailable, "it does not answer: check host, port and firewall".to_owned())
-            }
-            other => (Kind::Unavailable, format!("it can't be reached: {other}; check that it runs")),
-        },
+        None if matches!(error, sqlx::Error::PoolTimedOut) => {
+            (Kind::Unavailable, "it does not answer: check host, port and firewall".to_owned())
+        }
+        None => (Kind::Unavailable, format!("it can't be reached: {error}; check that it runs")),
     };
     PortError::new(kind, "store.open", format!("{config} can't be opened, {why}"))
 }

@@ -114,13 +114,10 @@ impl Failure {
 }
 
 fn no_connection(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::PoolTimedOut => {
-            "nothing was done: no connection to the database became free in time".to_owned()
-        }
-        sqlx::Error::PoolClosed => "nothing was done: the store is closed".to_owned(),
-        other => format!("nothing was done, the database can't be reached: {other}"),
+    if matches!(error, sqlx::Error::PoolTimedOut) {
+        return "nothing was done: no connection to the database became free in time".to_owned();
     }
+    format!("nothing was done, the database can't be reached: {error}")
 }
 
 fn refused(operation: &'static str, error: &sqlx::Error) -> PortError {

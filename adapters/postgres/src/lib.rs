@@ -48,5 +48,6 @@ mod writer;
 
 pub use availability::PostgresAvailability;
 pub use config::{InvalidPostgresUrl, PostgresConfig};
+pub use outbox::Wakeups;
 pub use schema::Migrated;
 pub use store::PostgresStore;

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::database::Database;
+use crate::failure::Failure;
 use crate::rows::{self, Row, arguments};
 use crate::store::at_most;
 use crate::{PostgresStore, sql};
@@ -38,6 +39,21 @@ pub(crate) struct Lease {
     since: Instant,
 }
 
+/// Wake-ups for a relay. One may get lost with its connection, so a relay also looks by itself now and then.
+#[derive(Debug)]
+pub struct Wakeups(PgListener);
+
+impl Wakeups {
+    /// Waits for the next one.
+    ///
+    /// # Errors
+    /// When the connection is lost: listen anew.
+    pub async fn next(&mut self) -> Result<(), PortError> {
+        let heard = self.0.recv().await;
+        heard.map(drop).map_err(|error| Failure::Lost(error).nothing_was_done("outbox.listen"))
+    }
+}
+
 /// Tells the relays that there are events.
 pub(crate) async fn wake(database: Arc<Database>, news: Arc<Notify>) {
     loop {
@@ -50,21 +66,19 @@ pub(crate) async fn wake(database: Arc<Database>, news: Arc<Notify>) {
 }
 
 impl PostgresStore {
-    /// Waits until somebody says that there are events, or the patience ends. Through a pooler nobody can be heard: then
-    /// it always waits that long.
-    pub async fn wait_for_events(&self, patience: Duration) {
-        let listen = async {
-            let pool = self.database.pool();
-            let mut listener = PgListener::connect_with(&pool).await?;
-            listener.listen(CHANNEL).await?;
-            listener.recv().await.map(drop)
-        };
-        let heard = async {
-            if self.database.config.transaction_pooling || listen.await.is_err() {
-                sleep(patience).await;
-            }
-        };
-        drop(tokio::time::timeout(patience, heard).await);
+    /// Hears when there are events; `None` through a pooler, which hands nobody's notifications on.
+    ///
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn listen(&self) -> Result<Option<Wakeups>, PortError> {
+        const OPERATION: &str = "outbox.listen";
+        if self.database.config.transaction_pooling {
+            return Ok(None);
+        }
+        let failed = |error| Failure::NoConnection(error).nothing_was_done(OPERATION);
+        let mut listener = PgListener::connect_with(&self.database.pool()).await.map_err(failed)?;
+        listener.listen(CHANNEL).await.map_err(failed)?;
+        Ok(Some(Wakeups(listener)))
     }
 
     /// Forgets which events were published before `before`, in small batches; returns how many. The events themselves
