@@ -47,7 +47,8 @@ pub(crate) fn core(workspace: &Workspace) -> Result<()> {
 /// # Errors
 /// When there is no server, or pgbench is not installed.
 pub(crate) fn reserve(workspace: &Workspace) -> Result<()> {
-    let example = ["run", "--release", "--locked", "--package", "rideplane-postgres", "--example", "bench_reserve"];
+    let example =
+        ["run", "--release", "--locked", "--package", "rideplane-postgres", "--example", "bench_reserve"];
     sh::run(&mut workspace.cargo(example))
 }
 

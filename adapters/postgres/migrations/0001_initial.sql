@@ -174,14 +174,18 @@ CREATE FUNCTION commit_batch(
     q_commit integer[], q_user text[], q_since bigint[], q_max bigint[]
 ) RETURNS TABLE (commit_no integer, reason text, change_no integer, current bigint)
 LANGUAGE plpgsql
--- A plan lives as long as its connection, which may have begun when the tables were empty: always by index.
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+-- Plans are made once for a connection, which may have begun when the tables were empty: always by index.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
     refused integer[] := '{}';
     found_v jsonb;
     found_b jsonb;
+    w record;
+    known record;
+    made bigint;
+    oldest bigint;
     expected_rows bigint;
     written bigint;
 BEGIN
@@ -198,93 +202,112 @@ BEGIN
         SELECT id, version FROM bookings WHERE id = ANY (b_id::uuid[]) ORDER BY id FOR UPDATE
     ) locked;
 
+    -- Row by row from here where a table is looked into: the plan of an equality on a key is right for a table of any size.
+    FOR w IN SELECT * FROM unnest(i_commit, i_user, i_key, i_old_hash, i_old_booking, i_old_locked, i_old_status,
+        i_old_body) x (c, u, k, hash, booking, locked, status, body)
+    LOOP
+        SELECT request_hash, booking_id, locked_until, status, body INTO known
+        FROM idempotency WHERE user_id = w.u AND key = w.k;
+        IF (known.request_hash, known.booking_id, known.locked_until, known.status, known.body)
+            IS DISTINCT FROM (w.hash, w.booking::uuid, w.locked, w.status, w.body)
+        THEN
+            commit_no := w.c; reason := 'idempotency'; change_no := 0; current := 0;
+            refused := refused || w.c;
+            RETURN NEXT;
+        END IF;
+    END LOOP;
     FOR commit_no, reason, change_no, current IN
         SELECT DISTINCT ON (c) c, r, n, v FROM (
-            SELECT w.c, 1 AS rank, 'idempotency' AS r, 0 AS n, 0::bigint AS v
-            FROM unnest(i_commit, i_user, i_key, i_old_hash, i_old_booking, i_old_locked, i_old_status, i_old_body)
-                 w (c, u, k, hash, booking, locked, status, body)
-            LEFT JOIN idempotency i ON i.user_id = w.u AND i.key = w.k
-            WHERE (i.request_hash, i.booking_id, i.locked_until, i.status, i.body)
-                  IS DISTINCT FROM (w.hash, w.booking::uuid, w.locked, w.status, w.body)
+            SELECT x.c, 1 AS rank, 'vehicle' AS r, x.n::integer AS n, coalesce((found_v ->> x.id)::bigint, 0) AS v
+            FROM unnest(v_commit, v_id, v_expected) WITH ORDINALITY x (c, id, expected, n)
+            WHERE coalesce((found_v ->> x.id)::bigint, 0) <> x.expected
             UNION ALL
-            SELECT w.c, 2, 'vehicle', w.n::integer, coalesce((found_v ->> w.id)::bigint, 0)
-            FROM unnest(v_commit, v_id, v_expected) WITH ORDINALITY w (c, id, expected, n)
-            WHERE coalesce((found_v ->> w.id)::bigint, 0) <> w.expected
-            UNION ALL
-            SELECT w.c, 3, 'booking', w.n::integer, coalesce((found_b ->> w.id)::bigint, 0)
-            FROM unnest(b_commit, b_id, b_expected) WITH ORDINALITY w (c, id, expected, n)
-            WHERE coalesce((found_b ->> w.id)::bigint, 0) <> w.expected
-            UNION ALL
-            SELECT w.c, 4, 'quota', 0, counted.oldest
-            FROM unnest(q_commit, q_user, q_since, q_max) w (c, u, since, most)
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS made, coalesce(min(created_at), w.since) AS oldest
-                FROM bookings WHERE user_id = w.u AND created_at > w.since
-            ) counted
-            WHERE counted.made >= w.most
-        ) found ORDER BY c, rank, n
+            SELECT x.c, 2, 'booking', x.n::integer, coalesce((found_b ->> x.id)::bigint, 0)
+            FROM unnest(b_commit, b_id, b_expected) WITH ORDINALITY x (c, id, expected, n)
+            WHERE coalesce((found_b ->> x.id)::bigint, 0) <> x.expected
+        ) stale WHERE c <> ALL (refused) ORDER BY c, rank, n
     LOOP
         refused := refused || commit_no;
         RETURN NEXT;
     END LOOP;
+    FOR w IN SELECT * FROM unnest(q_commit, q_user, q_since, q_max) x (c, u, since, most) WHERE c <> ALL (refused)
+    LOOP
+        SELECT count(*), coalesce(min(created_at), w.since) INTO made, oldest
+        FROM bookings WHERE user_id = w.u AND created_at > w.since;
+        IF made >= w.most THEN
+            commit_no := w.c; reason := 'quota'; change_no := 0; current := oldest;
+            refused := refused || w.c;
+            RETURN NEXT;
+        END IF;
+    END LOOP;
 
-    UPDATE vehicles SET version = w.version, epoch = w.epoch, deadline = w.deadline, state = w.state::json
-    FROM unnest(v_commit, v_id, v_expected, v_version, v_epoch, v_deadline, v_state)
-         w (c, id, expected, version, epoch, deadline, state)
-    WHERE vehicles.id = w.id AND vehicles.version = w.expected AND w.expected > 0 AND w.c <> ALL (refused);
+    FOR w IN SELECT * FROM unnest(v_commit, v_id, v_expected, v_version, v_epoch, v_deadline, v_state)
+        x (c, id, expected, version, epoch, deadline, state) WHERE expected > 0 AND c <> ALL (refused)
+    LOOP
+        UPDATE vehicles SET version = w.version, epoch = w.epoch, deadline = w.deadline, state = w.state::json
+        WHERE id = w.id AND version = w.expected;
+        IF NOT FOUND THEN
+            RAISE 'a vehicle moved on under its lock' USING ERRCODE = 'serialization_failure';
+        END IF;
+    END LOOP;
     INSERT INTO vehicles (id, version, epoch, deadline, state)
-    SELECT w.id, w.version, w.epoch, w.deadline, w.state::json
+    SELECT x.id, x.version, x.epoch, x.deadline, x.state::json
     FROM unnest(v_commit, v_id, v_expected, v_version, v_epoch, v_deadline, v_state)
-         w (c, id, expected, version, epoch, deadline, state)
-    WHERE w.expected = 0 AND w.c <> ALL (refused) ORDER BY w.id
+         x (c, id, expected, version, epoch, deadline, state)
+    WHERE x.expected = 0 AND x.c <> ALL (refused) ORDER BY x.id
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS written = ROW_COUNT;
-    SELECT count(*) INTO expected_rows FROM unnest(v_commit, v_expected) w (c, expected)
-    WHERE w.expected = 0 AND w.c <> ALL (refused);
+    SELECT count(*) INTO expected_rows FROM unnest(v_commit, v_expected) x (c, expected)
+    WHERE x.expected = 0 AND x.c <> ALL (refused);
     IF written <> expected_rows THEN
         RAISE 'a vehicle was registered meanwhile' USING ERRCODE = 'serialization_failure';
     END IF;
     INSERT INTO telemetry (vehicle_id, watched)
-    SELECT w.id, w.watched FROM unnest(v_commit, v_id, v_watched) w (c, id, watched)
-    WHERE w.watched IS NOT NULL AND w.c <> ALL (refused) ORDER BY w.id
+    SELECT x.id, x.watched FROM unnest(v_commit, v_id, v_watched) x (c, id, watched)
+    WHERE x.watched IS NOT NULL AND x.c <> ALL (refused) ORDER BY x.id
     ON CONFLICT (vehicle_id) DO UPDATE SET watched = excluded.watched WHERE telemetry.watched <> excluded.watched;
 
-    UPDATE bookings SET version = w.version, status = w.status, deadline = w.deadline, state = w.state::json
-    FROM unnest(b_commit, b_id, b_expected, b_version, b_status, b_deadline, b_state)
-         w (c, id, expected, version, status, deadline, state)
-    WHERE bookings.id = w.id::uuid AND bookings.version = w.expected AND w.expected > 0 AND w.c <> ALL (refused);
+    FOR w IN SELECT * FROM unnest(b_commit, b_id, b_expected, b_version, b_status, b_deadline, b_state)
+        x (c, id, expected, version, status, deadline, state) WHERE expected > 0 AND c <> ALL (refused)
+    LOOP
+        UPDATE bookings SET version = w.version, status = w.status, deadline = w.deadline, state = w.state::json
+        WHERE id = w.id::uuid AND version = w.expected;
+        IF NOT FOUND THEN
+            RAISE 'a booking moved on under its lock' USING ERRCODE = 'serialization_failure';
+        END IF;
+    END LOOP;
     INSERT INTO bookings (id, user_id, created_at, version, status, deadline, state)
-    SELECT w.id::uuid, w.owner, w.created_at, w.version, w.status, w.deadline, w.state::json
+    SELECT x.id::uuid, x.owner, x.created_at, x.version, x.status, x.deadline, x.state::json
     FROM unnest(b_commit, b_id, b_expected, b_version, b_user, b_created, b_status, b_deadline, b_state)
-         w (c, id, expected, version, owner, created_at, status, deadline, state)
-    WHERE w.expected = 0 AND w.c <> ALL (refused) ORDER BY w.id
+         x (c, id, expected, version, owner, created_at, status, deadline, state)
+    WHERE x.expected = 0 AND x.c <> ALL (refused) ORDER BY x.id
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS written = ROW_COUNT;
-    SELECT count(*) INTO expected_rows FROM unnest(b_commit, b_expected) w (c, expected)
-    WHERE w.expected = 0 AND w.c <> ALL (refused);
+    SELECT count(*) INTO expected_rows FROM unnest(b_commit, b_expected) x (c, expected)
+    WHERE x.expected = 0 AND x.c <> ALL (refused);
     IF written <> expected_rows THEN
         RAISE 'a booking was created meanwhile' USING ERRCODE = 'serialization_failure';
     END IF;
 
     INSERT INTO events (aggregate_type, aggregate_id, aggregate_version, topic, name, at, data)
-    SELECT w.kind, w.id, w.version, w.topic, w.name, w.at, w.data::json
+    SELECT x.kind, x.id, x.version, x.topic, x.name, x.at, x.data::json
     FROM unnest(e_commit, e_type, e_id, e_version, e_topic, e_name, e_at, e_data)
-         w (c, kind, id, version, topic, name, at, data)
-    WHERE w.c <> ALL (refused);
+         x (c, kind, id, version, topic, name, at, data)
+    WHERE x.c <> ALL (refused);
     INSERT INTO outbox (aggregate_type, aggregate_id, aggregate_version, partition)
-    SELECT w.kind, w.id, w.version, hashtext(w.id) & 15
-    FROM unnest(e_commit, e_type, e_id, e_version) WITH ORDINALITY w (c, kind, id, version, n)
-    WHERE w.c <> ALL (refused) ORDER BY w.n;
+    SELECT x.kind, x.id, x.version, hashtext(x.id) & 15
+    FROM unnest(e_commit, e_type, e_id, e_version) WITH ORDINALITY x (c, kind, id, version, n)
+    WHERE x.c <> ALL (refused) ORDER BY x.n;
     INSERT INTO ledger (booking_id, version, account, minor, currency, at)
-    SELECT w.booking::uuid, w.version, w.account, w.minor, w.currency, w.at
+    SELECT x.booking::uuid, x.version, x.account, x.minor, x.currency, x.at
     FROM unnest(l_commit, l_booking, l_version, l_account, l_minor, l_currency, l_at) WITH ORDINALITY
-         w (c, booking, version, account, minor, currency, at, n)
-    WHERE w.c <> ALL (refused) ORDER BY w.n;
+         x (c, booking, version, account, minor, currency, at, n)
+    WHERE x.c <> ALL (refused) ORDER BY x.n;
     INSERT INTO idempotency (user_id, key, request_hash, booking_id, locked_until, status, body)
-    SELECT w.u, w.k, w.hash, w.booking::uuid, w.locked, w.status, w.body
+    SELECT x.u, x.k, x.hash, x.booking::uuid, x.locked, x.status, x.body
     FROM unnest(i_commit, i_user, i_key, i_hash, i_booking, i_locked, i_status, i_body)
-         w (c, u, k, hash, booking, locked, status, body)
-    WHERE w.c <> ALL (refused)
+         x (c, u, k, hash, booking, locked, status, body)
+    WHERE x.c <> ALL (refused)
     ON CONFLICT (user_id, key) DO UPDATE SET request_hash = excluded.request_hash,
         booking_id = excluded.booking_id, locked_until = excluded.locked_until,
         status = excluded.status, body = excluded.body;
