@@ -50,6 +50,9 @@ pub enum Command {
     /// Take real trips through the whole journey and report what came of them
     #[command(after_help = REPLAY_HELP)]
     Replay(ReplayArgs),
+    /// Bring a Postgres store's schema up to date
+    #[command(after_help = MIGRATE_HELP)]
+    Migrate(MigrateArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -66,6 +69,14 @@ pub enum ConfigCommand {
 const AFTER_HELP: &str = "\
 Settings come from rideplane.toml, RIDEPLANE_* variables over it, and flags over both.
 Exit codes: 0 done, 1 something was found, 2 usage, configuration or environment.";
+
+const MIGRATE_HELP: &str = "\
+Examples:
+  RIDEPLANE_STORE=postgres://rideplane:secret@db/rideplane rideplane migrate
+  rideplane migrate --store postgres://rideplane@db/rideplane
+
+It may run twice, and on several machines at once. A schema that is newer than this build is refused. Other stores bring
+themselves up to date.";
 
 const TOKEN_HELP: &str = "\
 Examples:
@@ -168,6 +179,9 @@ pub struct ServeArgs {
     /// The configuration file [default: rideplane.toml if there is one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The store: sqlite:FILE, postgres://... or memory: [default: sqlite:rideplane.db]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<StoreUrl>,
     /// How many vehicles to make when the store holds none; 0 makes none [default: 200]
     #[arg(long, value_name = "N")]
     pub demo_fleet: Option<String>,
@@ -185,8 +199,8 @@ pub struct ReplayArgs {
     /// The form of the trips
     #[arg(long, value_enum, default_value_t = Format::ChicagoTaxi)]
     pub format: Format,
-    /// The store to book against
-    #[arg(long, value_enum, default_value_t = StoreKind::Sqlite)]
+    /// The store to book against: sqlite, memory, or the postgres:// URL of an empty database
+    #[arg(long, value_name = "STORE", default_value = "sqlite")]
     pub store: StoreKind,
     /// Keep the store's files in this folder, for `rideplane audit --store sqlite:DIR/replay.db`
     #[arg(long, value_name = "DIR")]
@@ -230,6 +244,9 @@ pub struct FleetImportArgs {
     /// The configuration file [default: rideplane.toml if there is one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The store: sqlite:FILE, relative to the data directory, or postgres://... [default: the configuration's]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<StoreUrl>,
 }
 
 /// `rideplane fleet list`.
@@ -241,6 +258,20 @@ pub struct FleetListArgs {
     /// The configuration file [default: rideplane.toml if there is one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The store: sqlite:FILE, relative to the data directory, or postgres://... [default: the configuration's]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<StoreUrl>,
+}
+
+/// `rideplane migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// The store, postgres://USER:PASSWORD@HOST/DATABASE [default: the configuration's]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<StoreUrl>,
+    /// The configuration file [default: rideplane.toml if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `rideplane audit`.
@@ -249,7 +280,7 @@ pub struct AuditArgs {
     /// The data directory [default: rideplane-data]
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     pub data: Option<PathBuf>,
-    /// The store, such as sqlite:FILE
+    /// The store, sqlite:FILE or postgres://USER:PASSWORD@HOST/DATABASE
     #[arg(long, value_name = "URL")]
     pub store: Option<StoreUrl>,
     /// The configuration file [default: rideplane.toml if there is one]
@@ -313,6 +344,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => block_on(commands::serve::run(args)),
         Command::Fleet(command) => block_on(commands::fleet::run(command)),
+        Command::Migrate(args) => block_on(commands::migrate::run(args)),
         Command::Audit(args) => block_on(commands::audit::run(args)),
         Command::Token(args) => {
             let flags = data_flag(args.data.as_deref())?;

@@ -81,3 +81,16 @@ fn what_can_not_be_done_has_exit_code_2_and_says_why_on_standard_error() {
         assert!(stderr(&output).contains(says), "{line}: {}", stderr(&output));
     }
 }
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_build_without_postgres_says_how_to_get_one_that_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in ["serve", "migrate", "audit", "replay", "fleet list"] {
+        let line = format!("{line} --store postgres://rideplane:hunter2@127.0.0.1/rideplane");
+        let output = rideplane(folder.path(), &line, &[]);
+        assert_eq!(output.status.code(), Some(2), "{line}: {}", stderr(&output));
+        assert!(stderr(&output).contains("--features postgres"), "{line}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("hunter2"), "{}", stderr(&output));
+    }
+}

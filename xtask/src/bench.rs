@@ -42,6 +42,16 @@ pub(crate) fn core(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+/// Reserves on Postgres through the adapter and through pgbench.
+///
+/// # Errors
+/// When there is no server, or pgbench is not installed.
+pub(crate) fn reserve(workspace: &Workspace) -> Result<()> {
+    let example =
+        ["run", "--release", "--locked", "--package", "rideplane-postgres", "--example", "bench_reserve"];
+    sh::run(&mut workspace.cargo(example))
+}
+
 /// Replays without faults on each store, and starts `serve`.
 ///
 /// # Errors

@@ -26,6 +26,8 @@ enum Action {
 
 /// The step that starts the servers which the step `test` needs; chosen with it.
 const SERVICES: &str = "services";
+/// The binary with every adapter to a server.
+const PRODUCTION: &str = "rideplane/production";
 
 /// Cheap checks first: a misplaced comma should not cost a build.
 const STEPS: &[Step] = &[
@@ -44,7 +46,17 @@ const STEPS: &[Step] = &[
         proves: "no lint fires, tests and examples included",
         action: Action::Cargo {
             env: &[],
-            args: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+            args: &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--features",
+                PRODUCTION,
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ],
         },
     },
     Step {
@@ -66,7 +78,7 @@ const STEPS: &[Step] = &[
         // Snapshots are compared here, never rewritten, whatever the developer's shell says.
         action: Action::Cargo {
             env: &[("INSTA_UPDATE", "no"), ("INSTA_FORCE_PASS", "0")],
-            args: &["test", "--workspace", "--locked"],
+            args: &["test", "--workspace", "--features", PRODUCTION, "--locked"],
         },
     },
     Step {

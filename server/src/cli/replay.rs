@@ -17,7 +17,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let options = Options {
         trips: args.trips.clone(),
         format: args.format,
-        store: args.store,
+        store: args.store.clone(),
         data: args.data.clone(),
         fleet: args.fleet.map(u64::from),
         seed: args.seed,

@@ -84,7 +84,7 @@ fn replay_and_audit_take_what_the_help_says() {
     assert!(parse("replay --fleet 0").is_err());
     let Ok(Every::Audit(args)) = parse("audit --store sqlite:x.db") else { panic!("audit") };
     assert_eq!(args.store, Some(StoreUrl::Sqlite("x.db".into())));
-    assert!(parse("audit --store postgres://x").unwrap_err().to_string().contains("sqlite:FILE"));
+    assert!(parse("audit --store mysql://x").unwrap_err().to_string().contains("sqlite:FILE"));
     assert!(parse("audit --store memory: --data d").is_err());
     assert!(matches!(parse("fleet import f.csv"), Ok(Every::Fleet(FleetCommand::Import(_)))));
     assert!(matches!(parse("fleet list"), Ok(Every::Fleet(FleetCommand::List(_)))));

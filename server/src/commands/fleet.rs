@@ -35,7 +35,8 @@ pub async fn run(command: &FleetCommand) -> anyhow::Result<ExitCode> {
 
 async fn import(args: &FleetImportArgs) -> anyhow::Result<ExitCode> {
     let flags: Vec<_> = data_flag(args.data.as_deref())?.into_iter().collect();
-    let config = load_config(args.config.as_deref(), &flags)?.config;
+    let mut config = load_config(args.config.as_deref(), &flags)?.config;
+    config.store = args.store.clone().unwrap_or(config.store);
     let bytes = std::fs::read(&args.file).with_context(|| format!("{}", args.file.display()))?;
     let rows = parse(&bytes, None).with_context(|| format!("{}", args.file.display()))?;
     let host = Host::open(&config).await?;
@@ -89,7 +90,8 @@ fn usual(vehicle_type: &str) -> (FormFactor, PropulsionType) {
 
 async fn list(args: &FleetListArgs) -> anyhow::Result<ExitCode> {
     let flags: Vec<_> = data_flag(args.data.as_deref())?.into_iter().collect();
-    let config = load_config(args.config.as_deref(), &flags)?.config;
+    let mut config = load_config(args.config.as_deref(), &flags)?.config;
+    config.store = args.store.clone().unwrap_or(config.store);
     let store = AnyStore::open_read_only(&config).await?.store;
     let (now, mut out) = (SystemClock.now(), std::io::stdout().lock());
     let mut after: Option<VehicleId> = None;

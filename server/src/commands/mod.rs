@@ -2,4 +2,5 @@
 
 pub mod audit;
 pub mod fleet;
+pub mod migrate;
 pub mod serve;

@@ -25,7 +25,8 @@ use crate::{keys, logging};
 /// Whatever keeps it from starting, said for a person.
 pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let config = load_config(args.config.as_deref(), &args.flags()?)?.config;
+    let mut config = load_config(args.config.as_deref(), &args.flags()?)?.config;
+    config.store = args.store.clone().unwrap_or(config.store);
     logging::init(&config.log)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("{} can't be listened on: is another server running there?", config.listen)

@@ -12,6 +12,7 @@
 //! files in the data directory ([`crate::keys`]), and a password inside a URL is never printed.
 //! Relative paths are relative to the working directory; the SQLite file is relative to the data directory.
 
+mod database_url;
 mod error;
 mod settings;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use rideplane_core::time::Span;
 
 use crate::lat_lon::LatLon;
 
+pub use database_url::DatabaseUrl;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem, Source};
 use error::{shown, shown_text};
@@ -49,6 +51,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Which store.
     pub store: StoreUrl,
+    /// Postgres URLs of standbys that search may read from.
+    pub store_replicas: Vec<DatabaseUrl>,
     /// The pricing plans (JSON); none: the built-in demo plans.
     pub pricing_file: Option<PathBuf>,
     /// The geofencing zones (GBFS `geofencing_zones.json`); none: rides start and end anywhere.
@@ -128,11 +132,15 @@ pub enum StoreUrl {
     Memory,
     /// `sqlite:FILE`; a relative file is under the data directory.
     Sqlite(PathBuf),
+    /// `postgres://USER:PASSWORD@HOST[,HOST]/DATABASE`
+    Postgres(DatabaseUrl),
 }
 
 /// A text that is no store's URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a store is sqlite:FILE (FILE relative to the data directory) or memory:")]
+#[error(
+    "a store is sqlite:FILE (FILE relative to the data directory), postgres://USER:PASSWORD@HOST/DATABASE or memory:"
+)]
 pub struct InvalidStoreUrl;
 
 /// A setting given on the command line.
@@ -161,6 +169,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data: PathBuf::from("rideplane-data"),
             store: StoreUrl::Sqlite(PathBuf::from("rideplane.db")),
+            store_replicas: Vec::new(),
             pricing_file: None,
             zones_file: None,
             demo: Demo { count: 200, around: LatLon::FRANKFURT },
@@ -198,7 +207,7 @@ impl Config {
     #[must_use]
     pub fn store_file(&self) -> Option<PathBuf> {
         match &self.store {
-            StoreUrl::Memory => None,
+            StoreUrl::Memory | StoreUrl::Postgres(_) => None,
             StoreUrl::Sqlite(file) => Some(self.data.join(file)),
         }
     }
@@ -390,6 +399,9 @@ impl FromStr for StoreUrl {
         if text == "memory:" {
             return Ok(Self::Memory);
         }
+        if DatabaseUrl::is_postgres(text) {
+            return Ok(Self::Postgres(DatabaseUrl::new(text)));
+        }
         // `sqlite::memory:` and `?mode=` are sqlx's own; what is taken here is a plain path.
         let file = text.strip_prefix("sqlite:").ok_or(InvalidStoreUrl)?;
         let file = file.strip_prefix("//").unwrap_or(file);
@@ -403,6 +415,7 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
+            Self::Postgres(url) => url.fmt(f),
         }
     }
 }

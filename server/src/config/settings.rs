@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rideplane_core::money::Decimal;
 use rideplane_core::time::Span;
 
-use super::Config;
+use super::{Config, DatabaseUrl};
 
 /// A value as it was given: typed by the file, untyped by the environment and the command line.
 pub(super) enum Raw {
@@ -133,8 +133,16 @@ pub(super) const SETTINGS: &[Setting] = &[
     text("data", "the path of a directory",
         |c| c.data.display().to_string(),
         |c, t| { c.data = Some(t).filter(|t| !t.is_empty() && !t.contains('\0'))?.into(); Some(()) }),
-    text("store", "sqlite:FILE (FILE relative to the data directory) or memory:",
+    text("store",
+        "sqlite:FILE (FILE relative to the data directory), postgres://USER:PASSWORD@HOST/DATABASE or memory:",
         |c| c.store.to_string(), |c, t| { c.store = t.parse().ok()?; Some(()) }),
+    text("store_replicas", "postgres:// URLs with spaces between them, or an empty text",
+        |c| c.store_replicas.iter().map(DatabaseUrl::to_string).collect::<Vec<_>>().join(" "),
+        |c, t| {
+            let urls = t.split_whitespace().map(|url| DatabaseUrl::is_postgres(url).then(|| DatabaseUrl::new(url)));
+            c.store_replicas = urls.collect::<Option<_>>()?;
+            Some(())
+        }),
     file("pricing_file", |c| &mut c.pricing_file),
     file("zones_file", |c| &mut c.zones_file),
     count("demo.count", 0..=1_000_000, |c| &mut c.demo.count),

@@ -56,6 +56,7 @@ fn another(setting: &Setting) -> String {
     match setting.key {
         "listen" => "\"[::1]:1\"".into(),
         "store" => "\"memory:\"".into(),
+        "store_replicas" => "\"postgres://a/d postgres://b/d\"".into(),
         "demo.around" => "\"-1.5,2\"".into(),
         "log.level" => "\"warn,a::b=trace\"".into(),
         "log.format" => "\"json\"".into(),
@@ -213,8 +214,15 @@ fn text_that_is_not_toml_is_named_by_line_and_column() {
 
 #[test]
 fn passwords_in_urls_are_not_printed() {
-    let error = env(&[("RIDEPLANE_STORE", "postgres://app:hunter2@db/ride")]).unwrap_err().to_string();
-    assert!(error.contains("postgres://***@db/ride") && !error.contains("hunter2"), "{error}");
+    let error = env(&[("RIDEPLANE_STORE", "mysql://app:hunter2@db/ride")]).unwrap_err().to_string();
+    assert!(error.contains("mysql://***@db/ride") && !error.contains("hunter2"), "{error}");
+    let url = "postgres://app:hunter2@db/ride?password=hunter2";
+    let loaded = env(&[("RIDEPLANE_STORE", url), ("RIDEPLANE_STORE_REPLICAS", url)]).unwrap();
+    let texts = [loaded.to_string(), format!("{loaded:?}")];
+    assert!(
+        texts.iter().all(|text| text.contains("postgres://db/ride") && !text.contains("hunter2")),
+        "{texts:?}"
+    );
     let error = env(&[("RIDEPLANE_STRIPE_KEY", "sk_live_hunter2")]).unwrap_err().to_string();
     assert!(!error.contains("hunter2"), "the value of an unknown variable stays unsaid: {error}");
 }

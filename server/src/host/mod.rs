@@ -3,13 +3,14 @@
 //! | Part | `serve` without further installation |
 //! |---|---|
 //! | store, outbox, inbox | one SQLite file (or memory) |
-//! | search | the index in this process, rebuilt on start, told of every commit |
+//! | search | the index in this process, rebuilt on start, told of every commit (in the database with Postgres) |
 //! | bus | in process; the relay fills it from the outbox, the notifier empties it |
 //! | vehicles | agents in this process that verify real signed commands |
 //! | payments | a gateway that behaves like Stripe's test mode |
 //! | notifications | the log |
 
 pub mod demo;
+pub(crate) mod postgres;
 mod tasks;
 
 use std::path::Path;
@@ -26,7 +27,7 @@ use rideplane_memory::{
     SystemClock, TestGateway,
 };
 use rideplane_ports::{
-    AuditSource, Breaker, Clock, Guarded, Inbox, Outbox, PaymentGateway, Store, VehicleRecord,
+    AuditSource, Availability, Breaker, Clock, Guarded, Inbox, Outbox, PaymentGateway, Store, VehicleRecord,
 };
 use rideplane_sqlite::{SqliteConfig, SqliteStore};
 
@@ -47,6 +48,11 @@ pub struct AnyStore {
     pub inbox: Arc<dyn Inbox>,
     /// Everything, for proofs.
     pub audit: Arc<dyn AuditSource>,
+    /// Search in the store itself, where it can.
+    pub search: Option<Arc<dyn Availability>>,
+    /// The store again, for what only Postgres needs.
+    #[cfg(feature = "postgres")]
+    pub(crate) postgres: Option<Arc<rideplane_postgres::PostgresStore>>,
 }
 
 /// The running data plane, without its HTTP face.
@@ -66,7 +72,15 @@ pub struct Host {
 impl AnyStore {
     fn of<S: Store + Outbox + Inbox + AuditSource + 'static>(store: S) -> Self {
         let store = Arc::new(store);
-        Self { outbox: store.clone(), inbox: store.clone(), audit: store.clone(), store }
+        Self {
+            outbox: store.clone(),
+            inbox: store.clone(),
+            audit: store.clone(),
+            store,
+            search: None,
+            #[cfg(feature = "postgres")]
+            postgres: None,
+        }
     }
 
     /// Opens the store of the configuration.
@@ -81,6 +95,7 @@ impl AnyStore {
                 let file = config.store_file().context("a sqlite store has a file")?;
                 Ok(Self::of(SqliteStore::open(SqliteConfig::new(file)).await?))
             }
+            StoreUrl::Postgres(url) => postgres::open(url, &config.store_replicas).await,
         }
     }
 }
@@ -91,6 +106,9 @@ impl AnyStore {
     /// # Errors
     /// When there is none, or it can't be read.
     pub async fn open_read_only(config: &Config) -> anyhow::Result<Self> {
+        if let StoreUrl::Postgres(url) = &config.store {
+            return postgres::open(url, &[]).await;
+        }
         let file =
             config.store_file().context("a memory store lives in its process only: name a sqlite one")?;
         if !file.exists() {
@@ -136,7 +154,7 @@ impl Host {
             store: guarded_store,
             outbox: store.outbox.clone(),
             inbox: store.inbox.clone(),
-            availability: Arc::new(IndexAvailability::new()),
+            availability: store.search.clone().unwrap_or_else(|| Arc::new(IndexAvailability::new())),
             gateway: guarded_gateway,
             link: agents.clone(),
             notifier: Arc::new(LogNotifier),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rideplane_app::{App, AppError, NOTIFIER};
 use rideplane_memory::{Agents, MemoryBus};
 use rideplane_ports::{EventSource as _, VehicleInbox as _};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -27,7 +28,13 @@ impl Host {
     pub fn spawn(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(work(self.app.clone()));
-        tasks.spawn(relay(self.app.clone(), self.bus.clone()));
+        let news = Arc::new(Notify::new());
+        #[cfg(feature = "postgres")]
+        if let Some(store) = &self.store.postgres {
+            tasks.spawn(super::postgres::listen(store.clone(), news.clone()));
+            tasks.spawn(super::postgres::tend(store.clone(), self.app.clone()));
+        }
+        tasks.spawn(relay(self.app.clone(), self.bus.clone(), news));
         tasks.spawn(notify(self.app.clone(), self.bus.clone()));
         tasks.spawn(hear(self.app.clone(), self.agents.clone()));
         tasks.spawn(beat(self.app.clone(), self.agents.clone()));
@@ -50,7 +57,7 @@ async fn work(app: App) {
     }
 }
 
-async fn relay(app: App, bus: Arc<MemoryBus>) {
+async fn relay(app: App, bus: Arc<MemoryBus>, news: Arc<Notify>) {
     let mut ticks = interval(RELAY_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -64,7 +71,10 @@ async fn relay(app: App, bus: Arc<MemoryBus>) {
             }
             Err(error) => trouble("relay", &error).await,
         }
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = news.notified() => {}
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 use rideplane_app::{App, Ports, Settings};
 use rideplane_core::charge::Charge;
 use rideplane_core::geo::{Point, Zones};
@@ -25,26 +25,49 @@ use sha2::{Digest as _, Sha256};
 
 use super::driver::gateway::Bank;
 use super::driver::scope::{VirtualClock, VirtualIds};
+use crate::config::DatabaseUrl;
 use crate::defaults::default_plans;
+use crate::host::postgres;
 use crate::keys::CommandKey;
 
 /// The store of a replay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StoreKind {
     /// A SQLite file, as `serve` uses it
     #[default]
     Sqlite,
     /// In memory
     Memory,
+    /// A Postgres database that holds nothing yet
+    Postgres(DatabaseUrl),
 }
 
 impl StoreKind {
     /// The name on the command line.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
             Self::Memory => "memory",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}
+
+/// A text that is no store of a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a replay's store is sqlite, memory or postgres://USER:PASSWORD@HOST/DATABASE")]
+pub struct InvalidStoreKind;
+
+impl FromStr for StoreKind {
+    type Err = InvalidStoreKind;
+
+    fn from_str(text: &str) -> Result<Self, InvalidStoreKind> {
+        match text {
+            "sqlite" => Ok(Self::Sqlite),
+            "memory" => Ok(Self::Memory),
+            _ if DatabaseUrl::is_postgres(text) => Ok(Self::Postgres(DatabaseUrl::new(text))),
+            _ => Err(InvalidStoreKind),
         }
     }
 }
@@ -81,7 +104,7 @@ impl fmt::Debug for World {
 
 impl World {
     /// Builds it; everything secret in it is made from the seed.
-    pub(super) async fn build(kind: StoreKind, data: Option<&Path>, seed: u64) -> anyhow::Result<Self> {
+    pub(super) async fn build(kind: &StoreKind, data: Option<&Path>, seed: u64) -> anyhow::Result<Self> {
         let (sides, folder) = open(kind, data).await?;
         let clock = Arc::new(VirtualClock::default());
         let shared: Arc<dyn Clock> = clock.clone();
@@ -161,9 +184,10 @@ impl World {
     }
 }
 
-async fn open(kind: StoreKind, data: Option<&Path>) -> anyhow::Result<(Sides, Option<Temporary>)> {
+async fn open(kind: &StoreKind, data: Option<&Path>) -> anyhow::Result<(Sides, Option<Temporary>)> {
     match kind {
         StoreKind::Memory => Ok((sides(Arc::new(MemoryStore::new())), None)),
+        StoreKind::Postgres(url) => Ok((sides(postgres::open_for_replay(url).await?), None)),
         StoreKind::Sqlite => {
             let temporary = if data.is_none() { Some(Temporary::new()?) } else { None };
             let folder =

@@ -145,7 +145,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     drop(rows);
     let begin = trips.first().map_or(super::fold::REFERENCE, |trip| floor(trip.started_at));
     let end = trips.last().map_or(begin, |trip| trip.started_at);
-    let world = World::build(options.store, options.data.as_deref(), options.seed).await?;
+    let world = World::build(&options.store, options.data.as_deref(), options.seed).await?;
     world.clock.set(begin);
     let env =
         Arc::new(Env { world, seed: options.seed, rates: options.faults.rates(), silent: Mutex::default() });

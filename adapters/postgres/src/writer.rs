@@ -1,0 +1,263 @@
+//! The tasks that commit, each on a connection of its own.
+//!
+//! A task takes the commits that are waiting, puts aside those that touch what another one of them touches, and sends
+//! the rest as one call of `commit_batch`, which is one transaction and one round trip. While one task waits for the
+//! disk of the server, the next batch gathers: the more callers, the larger the batch, and nobody waits for a clock.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rideplane_core::ids::Version;
+use rideplane_ports::{AggregateKey, CommitError, Kind, PortError};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection as _, Row as _};
+use tokio::sync::Notify;
+
+use crate::columns::{arguments, refusal};
+use crate::database::{Database, exchange};
+use crate::failure::Failure;
+use crate::gather::{Op, Tray};
+use crate::prepared::Prepared;
+use crate::sql;
+
+const COMMIT: &str = "store.commit";
+
+/// How often a batch is tried again when another transaction was in its way.
+const ATTEMPTS: u32 = 5;
+
+/// What became of a commit.
+pub(crate) type Answer = std::result::Result<(), CommitError>;
+
+/// A commit that waits for its batch.
+pub(crate) type Waiting = Op<Box<Prepared>, Answer>;
+
+pub(crate) struct Writer {
+    pub(crate) database: Arc<Database>,
+    pub(crate) tray: Tray<Box<Prepared>, Answer>,
+    /// How many transactions were committed.
+    pub(crate) batches: Arc<AtomicU64>,
+    /// Tells that there are events for the bus.
+    pub(crate) news: Arc<Notify>,
+    /// `None` after a failure that may have broken it.
+    pub(crate) connection: Option<PgConnection>,
+}
+
+/// What a batch taught about the aggregates it touched: versions that they have reached for certain.
+type Reached = HashMap<AggregateKey, Version>;
+
+/// The answers of a batch, in its order.
+struct Answers {
+    answers: Vec<Answer>,
+    reached: Reached,
+}
+
+impl Writer {
+    /// Works until everybody who could ask has gone.
+    pub(crate) async fn run(mut self) {
+        let limit = self.database.config.max_batch.max(1);
+        let mut put_aside: VecDeque<Waiting> = VecDeque::new();
+        loop {
+            let room = limit.saturating_sub(put_aside.len());
+            let more = match put_aside.is_empty() {
+                true => self.tray.take(limit).await,
+                false => self.tray.take_now(room),
+            };
+            put_aside.extend(more);
+            if put_aside.is_empty() {
+                break;
+            }
+            let batch = independent(&mut put_aside, limit);
+            let commits: Vec<&Prepared> = batch.iter().map(|op| &*op.work).collect();
+            let Answers { answers, reached } = self.carry_out(&commits).await;
+            let written =
+                Keys::of(batch.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(op, _)| op));
+            for (op, answer) in batch.into_iter().zip(answers) {
+                // Who no longer waits does not need the answer; the work is done all the same.
+                drop(op.answer.send(answer));
+            }
+            put_aside = answer_losers(put_aside, &reached, &written);
+        }
+        if let Some(connection) = self.connection.take() {
+            drop(connection.close().await);
+        }
+    }
+
+    async fn carry_out(&mut self, commits: &[&Prepared]) -> Answers {
+        let mut attempt = 1;
+        loop {
+            match self.attempt(commits).await {
+                Ok(answers) => return answers,
+                Err(failure) if failure.is_contention() && attempt < ATTEMPTS => {
+                    tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 2)).await;
+                    attempt += 1;
+                }
+                // One of them met a row that can't be there. It must not take the others with it.
+                Err(failure) if failure.is_of_a_row() && commits.len() > 1 => {
+                    return self.one_by_one(commits).await;
+                }
+                Err(failure) => {
+                    tracing::error!(?failure, commits = commits.len(), "a batch was not written");
+                    let answers = commits.iter().map(|_| Err(failure.of_write(COMMIT).into())).collect();
+                    return Answers { answers, reached: Reached::new() };
+                }
+            }
+        }
+    }
+
+    async fn one_by_one(&mut self, commits: &[&Prepared]) -> Answers {
+        let mut all = Answers { answers: Vec::with_capacity(commits.len()), reached: Reached::new() };
+        for commit in commits {
+            match self.attempt(&[*commit]).await {
+                Ok(one) => {
+                    all.answers.extend(one.answers);
+                    all.reached.extend(one.reached);
+                }
+                Err(failure) => all.answers.push(Err(failure.of_write(COMMIT).into())),
+            }
+        }
+        all
+    }
+
+    /// Carries all of it out in one transaction, or nothing.
+    async fn attempt(&mut self, commits: &[&Prepared]) -> std::result::Result<Answers, Failure> {
+        let arguments = arguments(commits).map_err(|error| Failure::Refused(sqlx::Error::Encode(error)))?;
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.database.connect().await?,
+        };
+        match exchange(&mut connection, &self.database.config, sql::COMMIT_BATCH, arguments).await {
+            Ok(rows) => {
+                self.connection = Some(connection);
+                self.batches.fetch_add(1, Ordering::Relaxed);
+                let answers = answers(commits, &rows);
+                let wrote = answers
+                    .answers
+                    .iter()
+                    .zip(commits)
+                    .any(|(answer, commit)| answer.is_ok() && !commit.events.is_empty());
+                if wrote {
+                    self.news.notify_one();
+                }
+                Ok(answers)
+            }
+            Err(failure) => {
+                if failure.is_broken() {
+                    // Not politely: a statement may still be under way on it.
+                    drop(connection.close_hard().await);
+                    self.database.look_elsewhere();
+                } else {
+                    self.connection = Some(connection);
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+fn answers(commits: &[&Prepared], rows: &[PgRow]) -> Answers {
+    let mut answers: Vec<Answer> = commits.iter().map(|_| Ok(())).collect();
+    let mut reached = Reached::new();
+    for row in rows {
+        let (Some((place, error)), current) = understood(commits, row) else { continue };
+        if let (CommitError::VersionConflict { key, .. }, Some(version)) = (&error, current) {
+            reached.insert(key.clone(), version);
+        }
+        if let Some(answer) = answers.get_mut(place) {
+            *answer = Err(error);
+        }
+    }
+    for (commit, _) in commits.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
+        for (key, _, version) in changes(commit) {
+            reached.insert(key, version);
+        }
+    }
+    Answers { answers, reached }
+}
+
+/// Which commit a row of the answer refuses and why, and the version that its aggregate has.
+fn understood(commits: &[&Prepared], row: &PgRow) -> (Option<(usize, CommitError)>, Option<Version>) {
+    let read = || -> sqlx::Result<(i32, String, i32, i64)> {
+        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+    };
+    let Ok((number, reason, change, current)) = read() else { return (None, None) };
+    let (Ok(place), Ok(change)) = (usize::try_from(number), usize::try_from(change)) else {
+        return (None, None);
+    };
+    let Some(commit) = commits.get(place) else { return (None, None) };
+    let error = refusal(commit, &reason, change, current).unwrap_or_else(|| {
+        let message = format!("nothing was written: commit_batch refused for an unknown reason, {reason}");
+        PortError::new(Kind::Corrupt, COMMIT, message).into()
+    });
+    (Some((place, error)), u64::try_from(current).ok().map(Version))
+}
+
+fn changes(commit: &Prepared) -> impl Iterator<Item = (AggregateKey, Version, Version)> {
+    let vehicles = commit.vehicles.iter().map(|change| {
+        (AggregateKey::Vehicle(change.stored.state.id.clone()), change.expected, change.stored.version)
+    });
+    let bookings = commit.bookings.iter().map(|change| {
+        (AggregateKey::Booking(change.stored.state.id), change.expected, change.stored.version)
+    });
+    vehicles.chain(bookings)
+}
+
+/// What commits touch.
+#[derive(Default)]
+struct Keys(HashSet<String>);
+
+impl Keys {
+    fn of<'a>(ops: impl Iterator<Item = &'a Waiting>) -> Self {
+        let mut keys = Self::default();
+        for op in ops {
+            keys.0.extend(names(&op.work));
+        }
+        keys
+    }
+}
+
+fn names(commit: &Prepared) -> Vec<String> {
+    let mut names: Vec<String> = changes(commit).map(|(key, _, _)| key.to_string()).collect();
+    names.extend(commit.idempotency.as_ref().map(key_name));
+    names.extend(commit.quota.as_ref().map(|quota| format!("quota {}", quota.user_id)));
+    names
+}
+
+fn key_name(write: &rideplane_ports::IdempotencyWrite) -> String {
+    format!("key {} {}", write.id.user_id, write.id.key.as_str())
+}
+
+/// Takes commits from the front that touch nothing in common, with each other or with one that is passed over: nobody
+/// is overtaken by a commit on the same row.
+fn independent(waiting: &mut VecDeque<Waiting>, limit: usize) -> Vec<Waiting> {
+    let (mut batch, mut rest) = (Vec::new(), VecDeque::new());
+    let mut touched: HashSet<String> = HashSet::new();
+    while let Some(op) = waiting.pop_front() {
+        let names = names(&op.work);
+        let free = batch.len() < limit && names.iter().all(|name| !touched.contains(name));
+        touched.extend(names);
+        if free { batch.push(op) } else { rest.push_back(op) }
+    }
+    *waiting = rest;
+    batch
+}
+
+/// Answers those whose expectation can't hold any more: versions only rise. The rest waits for the next batch. Who meets
+/// its own idempotency key asks the database: it must hear of that first.
+fn answer_losers(waiting: VecDeque<Waiting>, reached: &Reached, written: &Keys) -> VecDeque<Waiting> {
+    let mut rest = VecDeque::new();
+    for op in waiting {
+        let met_its_key =
+            op.work.idempotency.as_ref().is_some_and(|write| written.0.contains(&key_name(write)));
+        let lost =
+            changes(&op.work).find(|(key, expected, _)| reached.get(key).is_some_and(|now| now > expected));
+        match lost {
+            Some((key, expected, _)) if !met_its_key => {
+                drop(op.answer.send(Err(CommitError::VersionConflict { key, expected })));
+            }
+            Some(_) | None => rest.push_back(op),
+        }
+    }
+    rest
+}
