@@ -1,5 +1,5 @@
 //! The contract of the ports, on a real server: directly, and through PgBouncer in transaction mode.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod support;
 
