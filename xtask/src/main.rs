@@ -8,6 +8,7 @@ mod exact;
 mod replay;
 mod report;
 mod sh;
+mod sim;
 mod steps;
 mod tidy;
 mod wasm;
@@ -56,6 +57,8 @@ enum Bench {
     Core,
     /// Bookings per second of a whole replay on each store; start-up time and memory of `serve`
     Replay,
+    /// Bookings per second of the simulator under each mix of faults
+    Sim,
 }
 
 fn main() -> ExitCode {
@@ -76,6 +79,7 @@ fn run(cli: Cli) -> Result<()> {
         Task::Wasm => wasm::build(&workspace),
         Task::Bench { what: Bench::Core } => bench::core(&workspace),
         Task::Bench { what: Bench::Replay } => bench::replay(&workspace),
+        Task::Bench { what: Bench::Sim } => sim::bench(&workspace),
         Task::Tidy => tidy::run(&workspace),
     }
 }
