@@ -1,5 +1,7 @@
 //! The keys of the servers and of the vehicles.
 
+use std::sync::{Arc, OnceLock};
+
 use ed25519_dalek::{Signer as _, SigningKey};
 use rideplane_core::ids::KeyId;
 use rideplane_core::unlock::{TrustedKeys, VehicleKey};
@@ -7,13 +9,29 @@ use rideplane_core::unlock::{TrustedKeys, VehicleKey};
 /// All keys of a simulation.
 pub(crate) struct Signatures {
     server: SigningKey,
-    vehicles: Vec<SigningKey>,
+    trusted: TrustedKeys,
+    vehicles: Vec<(SigningKey, VehicleKey)>,
 }
 
+/// As many vehicles as any world has.
+const VEHICLES: u8 = 8;
+
 impl Signatures {
-    pub(crate) fn new(vehicles: usize) -> Self {
-        let vehicles = (0..vehicles).map(|n| SigningKey::from_bytes(&[n as u8 + 100; 32])).collect();
-        Self { server: SigningKey::from_bytes(&[7; 32]), vehicles }
+    /// The same in every world: making keys costs more than a booking.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: OnceLock<Arc<Signatures>> = OnceLock::new();
+        Arc::clone(SHARED.get_or_init(|| Arc::new(Self::new())))
+    }
+
+    fn new() -> Self {
+        let server = SigningKey::from_bytes(&[7; 32]);
+        let trusted = TrustedKeys::new(Self::key_id(), server.verifying_key().to_bytes()).unwrap();
+        let vehicles = (0..VEHICLES).map(|n| {
+            let key = SigningKey::from_bytes(&[n + 100; 32]);
+            let public = VehicleKey::from_bytes(key.verifying_key().to_bytes());
+            (key, public)
+        });
+        Self { server, trusted, vehicles: vehicles.collect() }
     }
 
     pub(crate) fn key_id() -> KeyId {
@@ -21,11 +39,11 @@ impl Signatures {
     }
 
     pub(crate) fn trusted(&self) -> TrustedKeys {
-        TrustedKeys::new(Self::key_id(), self.server.verifying_key().to_bytes()).unwrap()
+        self.trusted.clone()
     }
 
     pub(crate) fn of_vehicle(&self, n: usize) -> VehicleKey {
-        VehicleKey::from_bytes(self.vehicles[n].verifying_key().to_bytes())
+        self.vehicles[n].1
     }
 
     pub(crate) fn sign_as_server(&self, message: &[u8]) -> [u8; 64] {
@@ -33,6 +51,6 @@ impl Signatures {
     }
 
     pub(crate) fn sign_as_vehicle(&self, n: usize, message: &[u8]) -> [u8; 64] {
-        self.vehicles[n].sign(message).to_bytes()
+        self.vehicles[n].0.sign(message).to_bytes()
     }
 }

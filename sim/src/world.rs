@@ -7,10 +7,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use parking_lot::Mutex;
 use rideplane_app::{App, Ports, PutVehicle, Settings};
 use rideplane_core::booking::Status;
-use rideplane_core::fleet::{FormFactor, PropulsionType};
+use rideplane_core::fleet::{FormFactor, PropulsionType, VehicleSpec};
 use rideplane_core::ids::{BookingId, UserId, VehicleId};
 use rideplane_core::pricing::PlanCatalogue;
 use rideplane_core::time::Timestamp;
+use rideplane_core::unlock::VehicleKey;
 use rideplane_memory::{MemoryStore, NoSurge};
 use rideplane_ports::{Availability, CommandSigner, DemandModel, Notifier, PaymentGateway, VehicleLink};
 use serde_json::json;
@@ -58,7 +59,7 @@ pub(crate) struct Size {
 /// When every world begins.
 pub(crate) const START: Timestamp = Timestamp::from_unix_seconds(1_760_000_000);
 
-fn plans() -> PlanCatalogue {
+pub(crate) fn plans() -> PlanCatalogue {
     static PLANS: OnceLock<PlanCatalogue> = OnceLock::new();
     PLANS
         .get_or_init(|| {
@@ -73,6 +74,18 @@ fn plans() -> PlanCatalogue {
         .clone()
 }
 
+/// A scooter that signs with this key.
+pub(crate) fn spec(key: VehicleKey) -> VehicleSpec {
+    VehicleSpec {
+        vehicle_type: "scooter".parse().unwrap(),
+        form_factor: FormFactor::ScooterStanding,
+        propulsion_type: PropulsionType::Electric,
+        plan_id: "scooter".parse().unwrap(),
+        max_range_m: Some(40_000),
+        key,
+    }
+}
+
 impl Shared {
     pub(crate) fn new(
         seed: u64,
@@ -83,7 +96,7 @@ impl Shared {
     ) -> Arc<Self> {
         let net = Net::new(seed, rates, size.servers, START, traced);
         let oracle = Arc::new(Mutex::new(Oracle::default()));
-        let signatures = Arc::new(Signatures::new(size.vehicles));
+        let signatures = Signatures::shared();
         let fleet =
             Fleet::new(Arc::clone(&net), Arc::clone(&oracle), Arc::clone(&signatures), size.vehicles, defect);
         let truth = Arc::new(MemoryStore::new());
@@ -175,14 +188,14 @@ impl Shared {
 
     /// How the operator registers the vehicles.
     pub(crate) fn registration(&self, n: usize) -> (VehicleId, PutVehicle) {
-        let at = place(n);
+        let (at, spec) = (place(n), spec(self.signatures.of_vehicle(n)));
         let put = PutVehicle {
-            vehicle_type: "scooter".parse().unwrap(),
-            form_factor: FormFactor::ScooterStanding,
-            propulsion_type: PropulsionType::Electric,
-            plan_id: "scooter".parse().unwrap(),
-            public_key: Some(self.signatures.of_vehicle(n)),
-            max_range_meters: Some(40_000),
+            vehicle_type: spec.vehicle_type,
+            form_factor: spec.form_factor,
+            propulsion_type: spec.propulsion_type,
+            plan_id: spec.plan_id,
+            public_key: Some(spec.key),
+            max_range_meters: spec.max_range_m,
             lat: Some(at.lat()),
             lon: Some(at.lon()),
             current_fuel_percent: None,

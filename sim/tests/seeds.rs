@@ -31,7 +31,7 @@ fn kept_seeds_end_as_expected() {
 fn no_seed_breaks_a_rule() {
     for profile in [Profile::None, Profile::Everyday, Profile::Storm, Profile::Swarm] {
         let bookings: u64 = (1_000..1_020).map(|seed| passes(&Plan::new(seed, profile))).sum();
-        assert!(bookings > 100, "{} made {bookings} bookings", profile.as_str());
+        assert!(bookings > 50, "{} made {bookings} bookings", profile.as_str());
     }
 }
 

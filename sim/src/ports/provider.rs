@@ -229,20 +229,7 @@ impl Provider {
 
 impl Intent {
     fn new(id: &PaymentIntentId, amount: Money, booking: BookingId) -> Self {
-        let zero = Money::zero(Currency::EUR);
-        let snapshot = IntentSnapshot {
-            intent: id.clone(),
-            client_secret: Some(ClientSecret::new("secret")),
-            status: IntentStatus::RequiresPaymentMethod,
-            amount,
-            amount_capturable: zero,
-            amount_received: zero,
-            amount_refunded: Some(zero),
-            capture_before: None,
-            next_action: None,
-            decline: None,
-            reference: Some(booking),
-        };
+        let snapshot = fresh_intent(id, amount, booking);
         let amount = amount.to_minor();
         let (held, received, refunded, captures, attempts) = (0, 0, 0, 0, 0);
         Self { booking, amount, held, received, refunded, captures, snapshot, before: None, attempts }
@@ -323,6 +310,24 @@ impl Intent {
                 Ok(())
             }
         }
+    }
+}
+
+/// An intent that nobody has confirmed yet.
+pub(crate) fn fresh_intent(id: &PaymentIntentId, amount: Money, booking: BookingId) -> IntentSnapshot {
+    let zero = Money::zero(Currency::EUR);
+    IntentSnapshot {
+        intent: id.clone(),
+        client_secret: Some(ClientSecret::new("secret")),
+        status: IntentStatus::RequiresPaymentMethod,
+        amount,
+        amount_capturable: zero,
+        amount_received: zero,
+        amount_refunded: Some(zero),
+        capture_before: None,
+        next_action: None,
+        decline: None,
+        reference: Some(booking),
     }
 }
 
