@@ -8,9 +8,9 @@ use crate::workspace::Workspace;
 /// The runs of a check: kept seeds, fresh ones under three mixes of faults, and every planted defect.
 const CHECKS: [&[&str]; 5] = [
     &["corpus"],
-    &["run", "--faults", "everyday", "--bookings", "20000"],
-    &["run", "--faults", "storm", "--bookings", "20000"],
-    &["run", "--faults", "swarm", "--bookings", "40000"],
+    &["run", "--faults", "everyday", "--bookings", "5000"],
+    &["run", "--faults", "storm", "--bookings", "5000"],
+    &["run", "--faults", "swarm", "--bookings", "10000"],
     &["defects"],
 ];
 
