@@ -5,7 +5,7 @@ use rideplane_core::fleet::{self, Presence, Service};
 use rideplane_core::geo::Point;
 use rideplane_core::ids::{BookingId, CommandId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
-use rideplane_core::unlock::{AckClaims, AckResult, verify_ack};
+use rideplane_core::unlock::{AckClaims, AckResult, Outcome, verify_ack};
 use rideplane_ports::{FromVehicle, Kind, PortError, Telemetry};
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +79,8 @@ impl App {
     /// What became of an unlock: the booking once the trip runs, `None` while the answer is awaited.
     ///
     /// # Errors
-    /// [`AppError::UnlockFailed`] when the vehicle refused or did not answer in time.
+    /// [`AppError::UnlockFailed`] when the vehicle refused, or did not answer in time; then it may have opened, and its
+    /// ack, should it still come, begins the trip.
     pub async fn unlock_result(
         &self,
         user: &UserId,
@@ -93,7 +94,15 @@ impl App {
                 if is_out(&booking.state, command.command_id) {
                     return Ok(None);
                 }
-                let text = "the vehicle did not open; no trip has begun and nothing is charged: try again";
+                let text = match outcome(&booking.state, command.command_id) {
+                    Some(Outcome::Unknown) => {
+                        "the vehicle has not answered in time and may have opened all the same; nothing is \
+                         charged before it says so: look at it, and try again if it is shut"
+                    }
+                    Some(Outcome::Done | Outcome::Refused(_)) | None => {
+                        "the vehicle did not open; no trip has begun and nothing is charged: try again"
+                    }
+                };
                 Err(AppError::UnlockFailed(text.to_owned()))
             }
         }
@@ -255,6 +264,12 @@ impl App {
 
 fn is_out(booking: &Booking, command: CommandId) -> bool {
     booking.commands.due_command().is_some_and(|claims| claims.command_id == command)
+}
+
+/// What came of a command that is over, as far as is known.
+fn outcome(booking: &Booking, command: CommandId) -> Option<Outcome> {
+    let mut settled = booking.commands.settled().iter().rev();
+    settled.find(|settled| settled.command.command_id == command).map(|settled| settled.outcome)
 }
 
 fn reported_by(ack: &AckClaims) -> Telemetry {

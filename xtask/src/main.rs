@@ -8,6 +8,7 @@ mod exact;
 mod replay;
 mod report;
 mod sh;
+mod sim;
 mod steps;
 mod tidy;
 mod wasm;
@@ -77,6 +78,8 @@ enum Bench {
     Reserve,
     /// Bookings per second of a whole replay on each store; start-up time and memory of `serve`
     Replay,
+    /// Bookings per second of the simulator under each mix of faults
+    Sim,
 }
 
 fn main() -> ExitCode {
@@ -99,6 +102,7 @@ fn run(cli: Cli) -> Result<()> {
         Task::Bench { what: Bench::Core } => bench::core(&workspace),
         Task::Bench { what: Bench::Reserve } => bench::reserve(&workspace),
         Task::Bench { what: Bench::Replay } => bench::replay(&workspace),
+        Task::Bench { what: Bench::Sim } => sim::bench(&workspace),
         Task::Tidy => tidy::run(&workspace),
     }
 }

@@ -8,7 +8,7 @@ use rideplane_services::shared;
 
 use crate::sh;
 use crate::workspace::Workspace;
-use crate::{replay, tidy, wasm};
+use crate::{replay, sim, tidy, wasm};
 
 /// One check: a name to ask for it by, what it proves, and how it runs.
 struct Step {
@@ -90,6 +90,11 @@ const STEPS: &[Step] = &[
         name: "replay",
         proves: "real trips run through the release binary on both stores, and every number adds up",
         action: Action::Own { command: "cargo xtask test --only replay", run: replay::check },
+    },
+    Step {
+        name: "sim",
+        proves: "no simulated seed breaks a rule, and every planted defect is found",
+        action: Action::Own { command: "cargo xtask test --only sim", run: sim::check },
     },
 ];
 

@@ -1,0 +1,111 @@
+//! The journey of one seed, for people: an event log and a sequence diagram.
+
+use std::fmt::Write as _;
+
+use rideplane_core::time::Timestamp;
+
+use crate::net::Part;
+
+/// One thing that happened between two parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    from: String,
+    to: String,
+    text: String,
+}
+
+impl Line {
+    pub(crate) fn between(from: impl Into<String>, to: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { from: from.into(), to: to.into(), text: text.into() }
+    }
+
+    pub(crate) fn call(server: usize, part: Part, text: impl Into<String>) -> Self {
+        Self::between(name(Part::Server(server)), name(part), text)
+    }
+
+    pub(crate) fn at(part: Part, text: impl Into<String>) -> Self {
+        Self::between(name(part), name(part), text)
+    }
+}
+
+pub(crate) fn name(part: Part) -> String {
+    match part {
+        Part::Riders => "Riders".to_owned(),
+        Part::Server(n) => format!("Server{n}"),
+        Part::Store => "Store".to_owned(),
+        Part::Provider => "Provider".to_owned(),
+        Part::Broker => "Broker".to_owned(),
+        Part::Vehicle(n) => format!("Vehicle{n}"),
+        Part::Bus => "Bus".to_owned(),
+        Part::Notifier => "Notifier".to_owned(),
+        Part::Search => "Search".to_owned(),
+        Part::Signer => "Signer".to_owned(),
+    }
+}
+
+/// Everything that happened, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    lines: Vec<(Timestamp, Line)>,
+}
+
+/// A diagram with more arrows than this can't be read.
+const ARROWS: usize = 120;
+
+impl Trace {
+    pub(crate) fn push(&mut self, at: Timestamp, line: Line) {
+        self.lines.push((at, line));
+    }
+
+    /// How many lines there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether nothing was written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The log, one line for each thing that happened; `about` keeps only lines that name it.
+    #[must_use]
+    pub fn log(&self, about: &[String]) -> String {
+        let mut out = String::new();
+        for (at, line) in self.lines.iter().filter(|(_, line)| concerns(line, about)) {
+            let Line { from, to, text } = line;
+            let arrow = if from == to { from.clone() } else { format!("{from} -> {to}") };
+            let _ = writeln!(out, "{at}  {arrow:<22} {text}");
+        }
+        out
+    }
+
+    /// The sequence diagram in Mermaid's notation; the last arrows when there are too many.
+    #[must_use]
+    pub fn mermaid(&self, about: &[String]) -> String {
+        let lines: Vec<&(Timestamp, Line)> =
+            self.lines.iter().filter(|(_, line)| concerns(line, about)).collect();
+        let skipped = lines.len().saturating_sub(ARROWS);
+        let mut out = String::from("sequenceDiagram\n");
+        if skipped > 0 {
+            let _ = writeln!(out, "    %% the {skipped} arrows before these are in the log");
+        }
+        for (at, Line { from, to, text }) in lines.into_iter().skip(skipped) {
+            let clock = at.to_string();
+            let clock = clock.get(11..19).unwrap_or(&clock);
+            let text = text.replace([';', '#', '\n'], " ");
+            if from == to {
+                let _ = writeln!(out, "    Note over {from}: {clock} {text}");
+            } else {
+                let _ = writeln!(out, "    {from}->>{to}: {clock} {text}");
+            }
+        }
+        out
+    }
+}
+
+fn concerns(line: &Line, about: &[String]) -> bool {
+    let named = |name: &String| line.from == *name || line.to == *name || line.text.contains(name.as_str());
+    about.is_empty() || about.iter().any(named)
+}

@@ -1,0 +1,95 @@
+//! The simulator in every check: kept seeds, fresh seeds, determinism, and oracles that are not blind.
+
+#![allow(clippy::panic, reason = "a seed that breaks a rule fails with the command that replays it")]
+
+use rideplane_sim::{Corpus, Defect, Plan, Profile, hunt, replay_command, run, shrink};
+
+fn passes(plan: &Plan) -> u64 {
+    let outcome = run(plan);
+    if let Some(violation) = outcome.violations.first() {
+        panic!(
+            "seed {} broke the rule \"{}\": {}\nreplay it with\n    {}",
+            plan.seed,
+            violation.rule.as_str(),
+            violation.found,
+            replay_command(plan)
+        );
+    }
+    outcome.bookings
+}
+
+#[test]
+fn kept_seeds_end_as_expected() {
+    let corpus = Corpus::kept().unwrap();
+    assert!(corpus.seed.len() >= 5, "the corpus is there");
+    for entry in corpus.seed {
+        entry.replay().unwrap_or_else(|why| panic!("{}: {why}", entry.reason));
+    }
+}
+
+#[test]
+fn no_seed_breaks_a_rule() {
+    for profile in [Profile::None, Profile::Everyday, Profile::Storm, Profile::Swarm] {
+        let bookings: u64 = (1_000..1_020).map(|seed| passes(&Plan::new(seed, profile))).sum();
+        assert!(bookings > 50, "{} made {bookings} bookings", profile.as_str());
+    }
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    let plan = Plan { traced: true, ..Plan::new(7, Profile::Storm) };
+    let histories = [run(&plan), run(&plan)].map(|outcome| {
+        let trace = outcome.trace.unwrap();
+        assert!(!trace.is_empty());
+        (trace.log(&[]), outcome.bookings, outcome.events, outcome.calls, outcome.faults, outcome.checks)
+    });
+    assert_eq!(histories[0], histories[1]);
+}
+
+#[test]
+fn writing_a_history_down_does_not_change_it() {
+    let plan = Plan::new(11, Profile::Swarm);
+    let quiet = run(&plan);
+    let traced = run(&Plan { traced: true, ..plan });
+    assert_eq!((quiet.events, quiet.calls, quiet.faults), (traced.events, traced.calls, traced.faults));
+}
+
+#[test]
+fn planted_defects_are_found() {
+    // The quick ones of each place; `rideplane-sim defects` hunts all of them.
+    let quick = [
+        Defect::LostUpdate,
+        Defect::OutboxBeforeClaim,
+        Defect::TornCommit,
+        Defect::LostIdempotency,
+        Defect::InboxMissing,
+        Defect::VoidLost,
+        Defect::CaptureAfterExpiry,
+        Defect::DoubleCapture,
+        Defect::RelayReordered,
+        Defect::ExpiredAccepted,
+        Defect::CommandActsTwice,
+        Defect::UnlockForAnybody,
+        Defect::UnknownToldAsFailure,
+        Defect::IdsRepeat,
+        Defect::WorkerAsleep,
+    ];
+    for defect in quick {
+        let found = hunt(defect, 1, 500);
+        assert!(found.found_by.is_some(), "{} escaped for {} bookings", defect.as_str(), found.bookings);
+    }
+}
+
+#[test]
+fn a_failing_seed_shrinks_and_still_fails() {
+    let plan = Plan { defect: Some(Defect::CommandActsTwice), ..Plan::new(2, Profile::Storm) };
+    let rule = run(&plan).violations[0].rule;
+    let (smaller, runs) = shrink(&plan);
+    assert!(runs > 1);
+    assert_eq!(run(&smaller).violations[0].rule, rule);
+    assert!(smaller.without.len() > 3, "most faults have nothing to do with it: {smaller:?}");
+    let outcome = run(&Plan { traced: true, ..smaller });
+    let about: Vec<String> = outcome.violations[0].about.clone();
+    let diagram = outcome.trace.unwrap().mermaid(&about);
+    assert!(diagram.starts_with("sequenceDiagram\n") && diagram.contains("Vehicle"), "{diagram}");
+}
