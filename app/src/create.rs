@@ -1,12 +1,12 @@
 //! A new booking, once for each Idempotency-Key.
 
+use rideplane_core::Context;
 use rideplane_core::booking::journey::{self, Outcome};
 use rideplane_core::booking::{Booking, Command};
 use rideplane_core::fleet::{self, Vehicle};
-use rideplane_core::ids::{BookingId, UserId, VehicleId};
+use rideplane_core::ids::{BookingId, UserId, VehicleId, Version};
 use rideplane_core::pricing::{Quote, Surge};
 use rideplane_core::time::{Span, Timestamp};
-use rideplane_core::{Context, Machine as _};
 use rideplane_ports::{
     Commit, CommitError, IdempotencyId, IdempotencyKey, IdempotencyRecord, IdempotencyWrite, Kind, PortError,
     Quota, Stored,
@@ -117,7 +117,7 @@ impl App {
                 }
                 Err(rejection) => return Err(rejection.into()),
             };
-            match self.claim(request, &vehicle, &outcome).await {
+            match self.claim(request, &vehicle, outcome).await {
                 Ok((pair, record)) => return self.finish(request, pair, record).await,
                 Err(CommitError::VersionConflict { .. }) => {}
                 Err(CommitError::IdempotencyConflict) => {
@@ -168,11 +168,9 @@ impl App {
         &self,
         request: &Request<'_>,
         vehicle: &Stored<Vehicle>,
-        outcome: &Outcome,
+        outcome: Outcome,
     ) -> Result<(Pair, IdempotencyRecord), CommitError> {
-        let booking = outcome.booking.iter().fold(None, Booking::evolve);
-        let after = outcome.vehicle.iter().fold(Some(vehicle.state.clone()), Vehicle::evolve);
-        let (Some(booking), Some(after)) = (booking, after) else {
+        let Some(booking) = &outcome.booking_after else {
             let message = "a claim made no booking";
             return Err(PortError::new(Kind::Corrupt, "app.claim", message).into());
         };
@@ -194,11 +192,9 @@ impl App {
                 record: record.clone(),
             }),
         };
-        let none = rideplane_core::ids::Version::NONE;
-        let (vehicle, booking) =
-            self.commit(None, (after, vehicle.version), Some((booking, none)), outcome, extras).await?;
-        let Some(booking) = booking else {
-            let message = "a claim was committed without its booking";
+        let versions = (vehicle.version, Version::NONE);
+        let (Some(vehicle), Some(booking)) = self.commit(None, versions, outcome, extras).await? else {
+            let message = "a claim was committed without its booking or its vehicle";
             return Err(PortError::new(Kind::Corrupt, "app.claim", message).into());
         };
         Ok((Pair { vehicle, booking }, record))
@@ -216,18 +212,17 @@ impl App {
             let command = Command::Observe(fact.clone());
             let outcome =
                 journey::decide(&pair.vehicle.state, &pair.booking.state, &command, &self.context())?;
-            let after = outcome.booking.iter().fold(Some(pair.booking.state.clone()), Booking::evolve);
             let version = pair.booking.version.after(outcome.booking.len());
-            if let (Some(state), false) = (after, outcome.is_empty()) {
+            if let Some(state) = outcome.booking_after.as_deref().cloned() {
                 let (answer, write) = done(request, &Stored { state, version }, record.clone())?;
                 let extras = Extras { quota: None, idempotency: Some(write) };
-                match self.commit_pair(&pair, &outcome, extras).await {
+                let id = pair.booking.state.id;
+                match self.commit_pair(pair, outcome, extras).await {
                     Ok(_) => return Ok(answer),
                     // A worker was faster with the same call: its result is in the store.
                     Err(CommitError::VersionConflict { .. }) => {}
                     Err(error) => return Err(error.into()),
                 }
-                let id = pair.booking.state.id;
                 pair = self.load_pair(id).await?.ok_or(AppError::NotFound)?;
                 pair = self.observe(pair, fact).await?;
             }

@@ -1,13 +1,13 @@
 //! Load, decide, commit: the loop under every use case that changes something.
 
+use rideplane_core::Context;
 use rideplane_core::booking::Booking;
 use rideplane_core::booking::journey::{self, Outcome};
 use rideplane_core::fleet::Vehicle;
-use rideplane_core::ids::BookingId;
+use rideplane_core::ids::{BookingId, Version};
 use rideplane_core::money::Money;
 use rideplane_core::payment::Payment;
 use rideplane_core::time::Timestamp;
-use rideplane_core::{Context, Machine as _};
 use rideplane_ports::{
     AvailabilityUpdate, BookingChange, Commit, CommitError, IdempotencyWrite, Kind, LedgerAccount,
     LedgerEntry, Listing, PortError, Quota, Stored, Telemetry, VehicleChange, VehicleRecord,
@@ -63,12 +63,12 @@ impl App {
             if outcome.is_empty() {
                 return Ok(pair);
             }
-            match self.commit_pair(&pair, &outcome, Extras::default()).await {
+            let id = pair.booking.state.id;
+            match self.commit_pair(pair, outcome, Extras::default()).await {
                 Ok(after) => return Ok(after),
                 Err(CommitError::VersionConflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            let id = pair.booking.state.id;
             pair = self.load_pair(id).await?.ok_or(AppError::NotFound)?;
         }
         Err(contention())
@@ -77,65 +77,55 @@ impl App {
     /// Commits what was decided on a pair.
     pub(crate) async fn commit_pair(
         &self,
-        pair: &Pair,
-        outcome: &Outcome,
+        pair: Pair,
+        outcome: Outcome,
         extras: Extras,
     ) -> Result<Pair, CommitError> {
-        let booking = outcome.booking.iter().fold(Some(pair.booking.state.clone()), Booking::evolve);
-        let vehicle = outcome.vehicle.iter().fold(Some(pair.vehicle.state.clone()), Vehicle::evolve);
-        let (Some(booking), Some(vehicle)) = (booking, vehicle) else {
-            return Ok(pair.clone());
-        };
         let versions = (pair.vehicle.version, pair.booking.version);
-        self.commit(
-            Some(&pair.booking.state),
-            (vehicle, versions.0),
-            Some((booking, versions.1)),
-            outcome,
-            extras,
-        )
-        .await
-        .map(|(vehicle, booking)| Pair { vehicle, booking: booking.unwrap_or_else(|| pair.booking.clone()) })
+        let (vehicle, booking) =
+            self.commit(Some(&pair.booking.state.payment), versions, outcome, extras).await?;
+        Ok(Pair { vehicle: vehicle.unwrap_or(pair.vehicle), booking: booking.unwrap_or(pair.booking) })
     }
 
-    /// Commits new states of a vehicle and of a booking, with the events that made them, and tells search.
+    /// Commits the new states of a vehicle and of a booking, with the events that made them, and tells search. What has
+    /// no events stays as it was, and is not in the answer.
     pub(crate) async fn commit(
         &self,
-        booking_before: Option<&Booking>,
-        (vehicle, vehicle_version): (Vehicle, rideplane_core::ids::Version),
-        booking: Option<(Booking, rideplane_core::ids::Version)>,
-        outcome: &Outcome,
+        paid_before: Option<&Payment>,
+        (vehicle_version, booking_version): (Version, Version),
+        outcome: Outcome,
         extras: Extras,
-    ) -> Result<(Stored<Vehicle>, Option<Stored<Booking>>), CommitError> {
+    ) -> Result<(Option<Stored<Vehicle>>, Option<Stored<Booking>>), CommitError> {
         let now = self.now();
         let mut commit = Commit::new(now);
         commit.quota = extras.quota;
         commit.idempotency = extras.idempotency;
-        let vehicle = Stored { version: vehicle_version.after(outcome.vehicle.len()), state: vehicle };
-        let booking =
-            booking.map(|(state, version)| Stored { version: version.after(outcome.booking.len()), state });
-        if !outcome.vehicle.is_empty() {
-            let state = Some(vehicle.state.clone());
+        let vehicle = outcome
+            .vehicle_after
+            .map(|state| Stored { version: vehicle_version.after(outcome.vehicle.len()), state: *state });
+        let booking = outcome
+            .booking_after
+            .map(|state| Stored { version: booking_version.after(outcome.booking.len()), state: *state });
+        if let Some(after) = &vehicle {
             commit.vehicles.push(VehicleChange {
                 expected: vehicle_version,
-                deadline: Vehicle::next_deadline(&state).map(|(at, _)| at),
-                state: vehicle.state.clone(),
-                events: outcome.vehicle.clone(),
+                deadline: after.state.deadline().map(|(at, _)| at),
+                state: after.state.clone(),
+                events: outcome.vehicle,
             });
         }
-        if let (Some(after), false) = (&booking, outcome.booking.is_empty()) {
-            let state = Some(after.state.clone());
-            commit.ledger = postings(booking_before.map(|before| &before.payment), after, now);
+        if let Some(after) = &booking {
+            commit.ledger = postings(paid_before, after, now);
             commit.bookings.push(BookingChange {
-                expected: rideplane_core::ids::Version(after.version.0 - outcome.booking.len() as u64),
-                deadline: Booking::next_deadline(&state).map(|(at, _)| at),
+                expected: booking_version,
+                deadline: after.state.deadline().map(|(at, _)| at),
                 state: after.state.clone(),
-                events: outcome.booking.clone(),
+                events: outcome.booking,
             });
         }
         self.ports.store.commit(commit).await?;
-        if !outcome.vehicle.is_empty() {
-            self.tell_search(&vehicle).await;
+        if let Some(vehicle) = &vehicle {
+            self.tell_search(vehicle).await;
         }
         Ok((vehicle, booking))
     }

@@ -1,6 +1,5 @@
 //! What an operator does to vehicles and trips.
 
-use rideplane_core::Machine as _;
 use rideplane_core::booking::{Command, Party, journey};
 use rideplane_core::charge::Charge;
 use rideplane_core::fleet::{self, FormFactor, MaintenanceReason, PropulsionType, Vehicle, VehicleSpec};
@@ -9,7 +8,7 @@ use rideplane_core::unlock::VehicleKey;
 use rideplane_ports::{CommitError, Stored, Telemetry};
 use serde::Deserialize;
 
-use crate::execute::{CONFLICT_RETRIES, Extras, contention};
+use crate::execute::{CONFLICT_RETRIES, Extras, Pair, contention};
 use crate::search::point;
 use crate::view::{BookingView, OperatorVehicleView};
 use crate::{App, AppError};
@@ -175,25 +174,21 @@ impl App {
             };
             let held = holder.as_ref().map(|holder| &holder.state);
             let outcome = journey::decide_vehicle(&before, held, command, &self.context())?;
-            let after = outcome.vehicle.iter().fold(before, Vehicle::evolve).ok_or(AppError::NotFound)?;
+            let unchanged = before.map(|state| Stored { state, version });
             if outcome.is_empty() {
-                return Ok(Stored { state: after, version });
+                return unchanged.ok_or(AppError::NotFound);
             }
-            let booking = holder.as_ref().and_then(|holder| {
-                let state = outcome
-                    .booking
-                    .iter()
-                    .fold(Some(holder.state.clone()), rideplane_core::booking::Booking::evolve);
-                state.map(|state| (state, holder.version))
-            });
-            let committed = self.commit(held, (after, version), booking, &outcome, Extras::default()).await;
+            let versions = (version, holder.as_ref().map_or(Version::NONE, |holder| holder.version));
+            let paid = held.map(|holder| &holder.payment);
+            let committed = self.commit(paid, versions, outcome, Extras::default()).await;
             match committed {
-                Ok((vehicle, Some(booking))) if !outcome.booking.is_empty() => {
-                    let pair = crate::execute::Pair { vehicle: vehicle.clone(), booking };
-                    self.settle_payment(pair).await?;
+                Ok((vehicle, booking)) => {
+                    let vehicle = vehicle.or(unchanged).ok_or(AppError::NotFound)?;
+                    if let Some(booking) = booking {
+                        self.settle_payment(Pair { vehicle: vehicle.clone(), booking }).await?;
+                    }
                     return Ok(vehicle);
                 }
-                Ok((vehicle, _)) => return Ok(vehicle),
                 Err(CommitError::VersionConflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,7 +1,6 @@
 //! A booking and its vehicle, judged together: whatever one decides for the other is in the same outcome, so that one
 //! commit holds both and no reader ever sees half.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Booking, Command, Create, Event, Party, Rejection as BookingRejection, Status};
@@ -13,13 +12,18 @@ use crate::reservation::{self, Phase, ReleaseReason};
 use crate::time::Timestamp;
 use crate::unlock::{Action, AttemptEvent};
 
-/// What a command on a journey brought about.
+/// What a command on a journey brought about. The states are those that folding the events gives: a host that has just
+/// decided need not fold, and one that reads the events back comes to the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Events of the vehicle, in order.
     pub vehicle: Vec<fleet::Event>,
+    /// The vehicle after its events; `None` when it has none.
+    pub vehicle_after: Option<Box<Vehicle>>,
     /// Events of the booking, in order.
     pub booking: Vec<Event>,
+    /// The booking after its events; `None` when it has none.
+    pub booking_after: Option<Box<Booking>>,
 }
 
 /// Why a journey refuses a command.
@@ -59,7 +63,15 @@ impl Outcome {
     pub const fn is_empty(&self) -> bool {
         self.vehicle.is_empty() && self.booking.is_empty()
     }
+
+    fn new(vehicle: Followed, booking: Vec<Event>, booking_after: Box<Booking>) -> Self {
+        let booking_after = (!booking.is_empty()).then_some(booking_after);
+        Self { vehicle: vehicle.0, vehicle_after: vehicle.1, booking, booking_after }
+    }
 }
+
+/// Events of a vehicle, and what it is after them when there are any.
+type Followed = (Vec<fleet::Event>, Option<Box<Vehicle>>);
 
 /// Claims a vehicle for a new booking.
 ///
@@ -86,13 +98,9 @@ pub fn reserve(
         start_time,
         quote: Arc::new(quote),
     };
-    let booking = Booking::decide(&None, &Command::Create(Box::new(create)), cx)?;
-    let mut outcome = Outcome { vehicle: Vec::new(), booking };
-    if let Some(Event::Created(created)) = outcome.booking.first() {
-        let claim = fleet::Command::Reserve { booking_id: created.id, user_id: created.user_id.clone() };
-        outcome.vehicle = vehicle.judge(&claim, cx)?;
-    }
-    Ok(outcome)
+    let (booking, events) = Booking::create(&create, cx)?;
+    let claim = fleet::Command::Reserve { booking_id: booking.id, user_id: create.user_id };
+    Ok(Outcome::new(told_once(vehicle, &claim, cx)?, events, Box::new(booking)))
 }
 
 /// Pays for a booking; after a declined payment this claims the same vehicle again, if it is still free.
@@ -107,12 +115,12 @@ pub fn confirm_payment(
 ) -> Result<Outcome, Rejection> {
     if booking.status() == Status::Cancelled && booking.is_reclaimable(cx.now) {
         let claim = fleet::Command::Reserve { booking_id: booking.id, user_id: booking.user_id.clone() };
-        let claimed = vehicle.judge(&claim, cx)?;
-        let held = claimed.iter().fold(Some(vehicle.clone()), Vehicle::evolve);
-        let epoch = held.map_or(vehicle.epoch, |held| held.epoch);
+        let claimed = told_once(vehicle, &claim, cx)?;
+        let epoch = claimed.1.as_ref().map_or(vehicle.epoch, |held| held.epoch);
         let command = Command::Reclaim { epoch, method: method.clone() };
-        let booking = booking.clone().advance(&command, cx)?;
-        return Ok(Outcome { vehicle: claimed, booking });
+        let mut after = Box::new(booking.clone());
+        let events = after.advance(&command, cx)?;
+        return Ok(Outcome::new(claimed, events, after));
     }
     decide(vehicle, booking, &Command::ConfirmPayment { method: method.clone() }, cx)
 }
@@ -151,10 +159,9 @@ pub fn decide(
     command: &Command,
     cx: &Context<'_>,
 ) -> Result<Outcome, Rejection> {
-    let mut after = booking.clone();
+    let mut after = Box::new(booking.clone());
     let events = after.advance(command, cx)?;
-    let vehicle = follow(vehicle, &after, &events, cx)?;
-    Ok(Outcome { vehicle, booking: events })
+    Ok(Outcome::new(follow(vehicle, &after, &events, cx)?, events, after))
 }
 
 /// Judges a command on a vehicle, and lets the booking that holds it follow. `holder` is the booking of the vehicle's
@@ -168,18 +175,15 @@ pub fn decide_vehicle(
     command: &fleet::Command,
     cx: &Context<'_>,
 ) -> Result<Outcome, Rejection> {
-    let mut outcome = Outcome { vehicle: Vehicle::decide(vehicle, command, cx)?, booking: Vec::new() };
-    let moved = outcome.vehicle.iter().fold(vehicle.clone(), Vehicle::evolve);
-    let (Some(moved), Some(booking)) = (moved, holder) else {
-        return Ok(outcome);
-    };
-    let Some(consequence) = consequence(command, &moved, booking) else {
-        return Ok(outcome);
-    };
-    let followed = decide(&moved, booking, &consequence, cx)?;
-    outcome.vehicle.extend(followed.vehicle);
-    outcome.booking = followed.booking;
-    Ok(outcome)
+    let mut events = Vehicle::decide(vehicle, command, cx)?;
+    let moved = events.iter().fold(vehicle.clone(), Vehicle::evolve);
+    let follows = moved.as_ref().zip(holder).and_then(|(moved, booking)| {
+        consequence(command, moved, booking).map(|consequence| decide(moved, booking, &consequence, cx))
+    });
+    let followed = follows.transpose()?.unwrap_or_default();
+    events.extend(followed.vehicle);
+    let vehicle_after = followed.vehicle_after.or(moved.map(Box::new)).filter(|_| !events.is_empty());
+    Ok(Outcome { vehicle: events, vehicle_after, ..followed })
 }
 
 /// What a change of the vehicle means for its holder.
@@ -223,21 +227,29 @@ fn follow(
     booking: &Booking,
     events: &[Event],
     cx: &Context<'_>,
-) -> Result<Vec<fleet::Event>, Rejection> {
-    let mut state = Cow::Borrowed(vehicle);
-    let (mut all, mut applied) = (Vec::new(), 0);
+) -> Result<Followed, Rejection> {
+    let (mut all, mut after) = (Vec::new(), None::<Box<Vehicle>>);
     for event in events {
         let Some(command) = told(event, vehicle, booking, cx) else {
             continue;
         };
-        // The vehicle changes only for a further question: most decisions have one for it at most.
-        for event in all.iter().skip(applied) {
-            state.to_mut().become_after(event);
-        }
-        applied = all.len();
-        all.extend(state.judge(&command, cx)?);
+        let (made, next) = told_once(after.as_deref().unwrap_or(vehicle), &command, cx)?;
+        all.extend(made);
+        after = next.or(after);
     }
-    Ok(all)
+    Ok((all, after))
+}
+
+/// What one command makes of the vehicle.
+fn told_once(vehicle: &Vehicle, command: &fleet::Command, cx: &Context<'_>) -> Result<Followed, Rejection> {
+    let events = vehicle.judge(command, cx)?;
+    // Most decisions leave the vehicle as it is: it is copied only when it changes.
+    let after = (!events.is_empty()).then(|| {
+        let mut after = Box::new(vehicle.clone());
+        events.iter().for_each(|event| after.become_after(event));
+        after
+    });
+    Ok((events, after))
 }
 
 fn told(event: &Event, vehicle: &Vehicle, booking: &Booking, cx: &Context<'_>) -> Option<fleet::Command> {

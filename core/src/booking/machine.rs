@@ -179,7 +179,7 @@ impl Machine for Booking {
 
     fn decide(state: &Option<Self>, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
         match (state, command) {
-            (None, Command::Create(create)) => created(create, cx),
+            (None, Command::Create(create)) => Self::create(create, cx).map(|(_, events)| events),
             (None, _) => Err(Rejection::NotFound),
             (Some(booking), command) => booking.clone().advance(command, cx),
         }
@@ -194,45 +194,52 @@ impl Machine for Booking {
     }
 
     fn next_deadline(state: &Option<Self>) -> Option<(Timestamp, DeadlineReason)> {
-        let booking = state.as_ref()?;
-        let quote = (booking.status_reason() == Some(ReleaseReason::PaymentDeclined)
-            && booking.payment.desired() == Desired::Hold)
-            .then_some((booking.quote.expires_at, DeadlineReason::Quote));
-        let reservation = Reservation::next_deadline(&booking.reservation)
-            .map(|(at, why)| (at, DeadlineReason::Reservation(why)));
-        let payment =
-            Payment::next_deadline(&booking.payment).map(|(at, why)| (at, DeadlineReason::Payment(why)));
-        let command =
-            Attempt::next_deadline(&booking.commands).map(|(at, why)| (at, DeadlineReason::Command(why)));
-        sooner(sooner(reservation, payment), sooner(command, quote))
+        state.as_ref()?.deadline()
     }
 }
 
-fn created(create: &Create, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
-    let id = BookingId::from_uuid(cx.uuid(0));
-    let mut booking = Booking {
-        id,
-        user_id: create.user_id.clone(),
-        vehicle_id: create.vehicle_id.clone(),
-        epoch: create.epoch,
-        reservation_token: ReservationToken::from_uuid(cx.uuid(1)),
-        created_at: cx.now,
-        start_time: create.start_time.unwrap_or(cx.now),
-        quote: Arc::clone(&create.quote),
-        reservation: Reservation::hold(cx),
-        payment: Payment::new(id, create.quote.hold),
-        commands: crate::unlock::Commands::default(),
-        trip: None,
-    };
-    let created = Event::Created(Box::new(booking.clone()));
-    let mut steps = Steps::new(&mut booking, cx);
-    steps.events.push(created);
-    steps.payment(&payment::Command::Begin)?;
-    react(&mut steps)?;
-    Ok(steps.events)
-}
-
 impl Booking {
+    /// [`next_deadline`](Machine::next_deadline) of a booking that there is.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Timestamp, DeadlineReason)> {
+        let quote = (self.status_reason() == Some(ReleaseReason::PaymentDeclined)
+            && self.payment.desired() == Desired::Hold)
+            .then_some((self.quote.expires_at, DeadlineReason::Quote));
+        let reservation = Reservation::next_deadline(&self.reservation)
+            .map(|(at, why)| (at, DeadlineReason::Reservation(why)));
+        let payment =
+            Payment::next_deadline(&self.payment).map(|(at, why)| (at, DeadlineReason::Payment(why)));
+        let command =
+            Attempt::next_deadline(&self.commands).map(|(at, why)| (at, DeadlineReason::Command(why)));
+        sooner(sooner(reservation, payment), sooner(command, quote))
+    }
+
+    /// Makes a booking: as it is after the events that come with it.
+    pub(super) fn create(create: &Create, cx: &Context<'_>) -> Result<(Self, Vec<Event>), Rejection> {
+        let id = BookingId::from_uuid(cx.uuid(0));
+        let mut booking = Self {
+            id,
+            user_id: create.user_id.clone(),
+            vehicle_id: create.vehicle_id.clone(),
+            epoch: create.epoch,
+            reservation_token: ReservationToken::from_uuid(cx.uuid(1)),
+            created_at: cx.now,
+            start_time: create.start_time.unwrap_or(cx.now),
+            quote: Arc::clone(&create.quote),
+            reservation: Reservation::hold(cx),
+            payment: Payment::new(id, create.quote.hold),
+            commands: crate::unlock::Commands::default(),
+            trip: None,
+        };
+        let created = Event::Created(Box::new(booking.clone()));
+        let mut steps = Steps::new(&mut booking, cx);
+        steps.events.push(created);
+        steps.payment(&payment::Command::Begin)?;
+        react(&mut steps)?;
+        let events = steps.events;
+        Ok((booking, events))
+    }
+
     /// Judges a command and applies what it leads to. A booking that refused may be left half changed: this is for a
     /// copy, which is then dropped.
     pub(super) fn advance(&mut self, command: &Command, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {

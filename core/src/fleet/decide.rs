@@ -35,10 +35,7 @@ impl Machine for Vehicle {
     }
 
     fn next_deadline(state: &Option<Self>) -> Option<(Timestamp, DeadlineReason)> {
-        match &state.as_ref()?.rental {
-            Rental::Quarantined { until } => Some((*until, DeadlineReason::QuarantineEnds)),
-            Rental::Available | Rental::Reserved(_) | Rental::InUse(_) => None,
-        }
+        state.as_ref()?.deadline()
     }
 }
 
@@ -70,6 +67,15 @@ fn vacated(quarantined_until: Option<Timestamp>) -> Rental {
 }
 
 impl Vehicle {
+    /// [`next_deadline`](Machine::next_deadline) of a vehicle that is registered.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<(Timestamp, DeadlineReason)> {
+        match &self.rental {
+            Rental::Quarantined { until } => Some((*until, DeadlineReason::QuarantineEnds)),
+            Rental::Available | Rental::Reserved(_) | Rental::InUse(_) => None,
+        }
+    }
+
     /// The judgement of a vehicle that is registered.
     pub(crate) fn judge(&self, command: &Command, cx: &Context<'_>) -> Decision {
         match self.service {

@@ -112,12 +112,16 @@ impl World {
     fn take(&mut self, ride: Option<usize>, outcome: &journey::Outcome) {
         self.fresh += 1;
         self.vehicle = outcome.vehicle.iter().fold(self.vehicle.take(), Vehicle::evolve);
+        let handed_on = self.vehicle.as_ref().filter(|_| !outcome.vehicle.is_empty());
+        assert_eq!(outcome.vehicle_after.as_deref(), handed_on, "the vehicle is what its events make");
         self.vehicle_log.extend(outcome.vehicle.iter().cloned());
         let Some(ride) = ride.and_then(|at| self.rides.get_mut(at)) else {
             assert_eq!(outcome.booking, [], "events of a booking that there is not");
             return;
         };
         ride.booking = outcome.booking.iter().fold(ride.booking.take(), Booking::evolve);
+        let handed_on = ride.booking.as_ref().filter(|_| !outcome.booking.is_empty());
+        assert_eq!(outcome.booking_after.as_deref(), handed_on, "the booking is what its events make");
         ride.log.extend(outcome.booking.iter().cloned());
         let due = ride.booking.as_ref().and_then(|booking| booking.effects(self.now).command);
         self.commands.extend(due.filter(|command| !self.commands.contains(command)));

@@ -183,8 +183,8 @@ impl Journey {
     pub fn vehicle_command(&mut self, command: &fleet::Command, now: Timestamp) -> Commit {
         let policy = self.policy.clone();
         let cx = self.context(now, &policy);
-        let vehicle = Vehicle::decide(&Some(self.vehicle.state.clone()), command, &cx).expect("accepted");
-        self.store(journey::Outcome { vehicle, booking: Vec::new() }, now)
+        let outcome = journey::decide_vehicle(&Some(self.vehicle.state.clone()), None, command, &cx);
+        self.store(outcome.expect("accepted"), now)
     }
 
     /// The booking.

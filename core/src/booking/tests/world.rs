@@ -251,6 +251,8 @@ impl World {
             .map(through_json)
             .fold(start, |state, event| through_json(&Vehicle::evolve(state, &event)));
         assert_eq!(after, stored);
+        let handed_on = (!outcome.vehicle.is_empty()).then(|| after.clone()).flatten();
+        assert_eq!(outcome.vehicle_after.as_deref(), handed_on.as_ref());
         self.vehicles[vehicle] = after.unwrap();
         if !outcome.booking.is_empty() {
             let after = outcome.booking.iter().fold(before.clone(), Booking::evolve);
@@ -260,12 +262,15 @@ impl World {
                 .map(through_json)
                 .fold(before, |state, event: Event| through_json(&Booking::evolve(state, &event)));
             assert_eq!(after, stored);
+            assert_eq!(after.as_ref(), outcome.booking_after.as_deref());
             let after = after.unwrap();
             if let Some(deadline) = after.unlock_expires_at() {
                 self.unlock_by.insert(after.id, deadline);
             }
             self.told.entry(after.id).or_default().extend(outcome.booking.iter().map(Event::name));
             self.bookings[booking] = after;
+        } else {
+            assert_eq!(outcome.booking_after, None);
         }
         self.check();
     }
