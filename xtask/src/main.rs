@@ -73,6 +73,8 @@ enum Services {
 enum Bench {
     /// The benches of the pure core: core/examples/bench_*.rs
     Core,
+    /// Searches through the Redis cache: hit and miss times at 1,000/s, hit rate on the real trips
+    Search,
     /// Bookings per second of a whole replay on each store; start-up time and memory of `serve`
     Replay,
 }
@@ -95,6 +97,7 @@ fn run(cli: Cli) -> Result<()> {
         Task::Services { what } => services(what),
         Task::Wasm => wasm::build(&workspace),
         Task::Bench { what: Bench::Core } => bench::core(&workspace),
+        Task::Bench { what: Bench::Search } => bench::search(&workspace),
         Task::Bench { what: Bench::Replay } => bench::replay(&workspace),
         Task::Tidy => tidy::run(&workspace),
     }
