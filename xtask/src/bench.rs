@@ -52,6 +52,15 @@ pub(crate) fn reserve(workspace: &Workspace) -> Result<()> {
     sh::run(&mut workspace.cargo(example))
 }
 
+/// Searches through the cache on a private Redis, the index in the process beside it.
+///
+/// # Errors
+/// When the program does not build, or Redis cannot be installed or started.
+pub(crate) fn search(workspace: &Workspace) -> Result<()> {
+    let args = ["run", "--release", "--locked", "--package", "rideplane-redis", "--example", "bench_search"];
+    sh::run(&mut workspace.cargo(args))
+}
+
 /// Replays without faults on each store, and starts `serve`.
 ///
 /// # Errors

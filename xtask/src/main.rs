@@ -76,6 +76,8 @@ enum Bench {
     Core,
     /// Reservations per second on Postgres, beside pgbench; needs the server of `cargo xtask services up`
     Reserve,
+    /// Searches through the Redis cache: hit and miss times at 1,000/s, hit rate on the real trips
+    Search,
     /// Bookings per second of a whole replay on each store; start-up time and memory of `serve`
     Replay,
     /// Bookings per second of the simulator under each mix of faults
@@ -101,6 +103,7 @@ fn run(cli: Cli) -> Result<()> {
         Task::Wasm => wasm::build(&workspace),
         Task::Bench { what: Bench::Core } => bench::core(&workspace),
         Task::Bench { what: Bench::Reserve } => bench::reserve(&workspace),
+        Task::Bench { what: Bench::Search } => bench::search(&workspace),
         Task::Bench { what: Bench::Replay } => bench::replay(&workspace),
         Task::Bench { what: Bench::Sim } => sim::bench(&workspace),
         Task::Tidy => tidy::run(&workspace),

@@ -253,6 +253,7 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
         now: Timestamp,
     ) -> Result<Option<Vec<(Arc<Landed>, Vec<Cell>)>>, PortError> {
         let Shares { own, others } = self.flights.share(missing);
+        add(&self.counters.joined, usize::from(!others.is_empty()));
         let mut parts = Vec::new();
         if let Some(flight) = own {
             let Some((landed, _)) = self.fill(&flight, center, now).await? else { return Ok(None) };

@@ -9,6 +9,8 @@ pub struct CacheMetrics {
     pub hits: u64,
     /// Searches for which a cell had to be read from the inner search.
     pub misses: u64,
+    /// Searches that waited for what another one in this process was reading.
+    pub joined: u64,
     /// Searches that the inner search answered alone: Redis failed, was slow or left alone by the breaker, or the
     /// search was wider than the cells that are read.
     pub bypassed: u64,
@@ -26,6 +28,7 @@ pub struct CacheMetrics {
 pub(crate) struct Counters {
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,
+    pub(crate) joined: AtomicU64,
     pub(crate) bypassed: AtomicU64,
     pub(crate) fills: AtomicU64,
     pub(crate) stale_drops: AtomicU64,
@@ -39,6 +42,7 @@ impl Counters {
         CacheMetrics {
             hits: read(&self.hits),
             misses: read(&self.misses),
+            joined: read(&self.joined),
             bypassed: read(&self.bypassed),
             fills: read(&self.fills),
             stale_drops: read(&self.stale_drops),

@@ -105,6 +105,22 @@ async fn a_slow_fill_never_overwrites_a_newer_claim() {
     }
 }
 
+/// The same race the other way round: a fill has read that there is nothing, then a vehicle is released there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_fill_never_overwrites_a_newer_release() {
+    let world = World::shared(Held::shut());
+    let cache = Arc::clone(&world.cache);
+    let slow = tokio::spawn(async move { search(&*cache, at(0)).await });
+    world.inner.holds(1).await;
+    world.free(1, 1, 100.0).await;
+    world.inner.release(1);
+    assert_eq!(slow.await.unwrap().0, NONE, "it asked before the release");
+    assert_eq!(world.cache.metrics().stale_drops, 1);
+    world.inner.release(10);
+    assert_eq!(world.search().await.0, [1]);
+    assert_eq!(world.search().await, (vec![1], Source::Cache));
+}
+
 /// Who asks after a claim does not join a fill that was under way before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_search_after_a_claim_does_not_wait_for_an_older_fill() {
@@ -132,7 +148,9 @@ async fn a_hundred_searches_that_miss_ask_the_inner_search_once() {
             tokio::spawn(async move { search(&*cache, at(0)).await })
         })
         .collect();
-    world.inner.holds(1).await;
+    while world.cache.metrics().joined < 99 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     world.inner.release(1_000);
     for search in searches {
         assert_eq!(search.await.unwrap().0, [1]);
@@ -152,8 +170,9 @@ async fn a_cancelled_fill_leaves_nobody_waiting() {
     let first = start(&world);
     world.inner.holds(1).await;
     let second = start(&world);
-    // Time to join the flight; that it may come too late changes no answer.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    while world.cache.metrics().joined < 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     world.inner.release(10);
