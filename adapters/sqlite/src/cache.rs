@@ -13,6 +13,8 @@ use rideplane_core::ids::{BookingId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{AggregateKey, IdempotencyId, IdempotencyRecord, Profile, Stored, Telemetry};
 
+use crate::waiting::Waiting;
+
 /// A bounded map that forgets what was not used for long: two generations, the older of which goes as a whole.
 #[derive(Debug)]
 pub(crate) struct Cache<K, V> {
@@ -115,6 +117,7 @@ pub(crate) struct Rows {
     pub(crate) telemetry: Cache<VehicleId, Option<Telemetry>>,
     pub(crate) profiles: Cache<UserId, Option<Arc<Profile>>>,
     pub(crate) handled: Cache<(String, String), bool>,
+    pub(crate) waiting: Waiting,
     /// `None` while they may be wrong: then the file is asked.
     pub(crate) deadlines: Option<Deadlines>,
 }
@@ -132,6 +135,7 @@ impl Memory {
             telemetry: Cache::new(capacity),
             profiles: Cache::new(capacity),
             handled: Cache::new(capacity),
+            waiting: Waiting::new(capacity),
             deadlines: None,
         }))
     }
@@ -151,6 +155,7 @@ impl Rows {
         self.telemetry.clear();
         self.profiles.clear();
         self.handled.clear();
+        self.waiting.forget();
         self.deadlines = None;
     }
 

@@ -24,7 +24,8 @@ pub struct SqliteConfig {
     pub readers: u32,
     /// The most operations that share a transaction, at least one.
     pub max_batch: usize,
-    /// The most rows of each kind that are kept in memory. A booking takes about 4 KB.
+    /// The most rows of each kind that are kept in memory, and of events that wait for the bus. A booking takes about
+    /// 4 KB.
     pub cached_rows: usize,
 }
 

@@ -18,7 +18,8 @@
 //!
 //! **Memory.** Since nobody else writes, rows that were used lately are kept as typed values and stay true. They change
 //! between the COMMIT and the acknowledgement, so a read after an acknowledged commit sees it. What memory lacks is read
-//! from the file, all lookups that wait in one call. All deadlines are kept.
+//! from the file, all lookups that wait in one call. All deadlines are kept, and events from their COMMIT until they are
+//! published, as long as there are not more of them than rows of one kind.
 //!
 //! **Failure.** When SQL fails before the COMMIT, nothing was done ([`Unavailable`](rideplane_ports::Kind)); when the
 //! COMMIT itself fails in a way that leaves the end open, the answer is
@@ -37,6 +38,7 @@ mod outbox;
 mod prepared;
 mod rows;
 mod store;
+mod waiting;
 mod writer;
 
 pub use config::{Durability, SqliteConfig};

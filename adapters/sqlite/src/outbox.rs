@@ -14,6 +14,9 @@ use crate::writer::Work;
 impl Outbox for SqliteStore {
     async fn pending(&self, limit: usize) -> Result<Vec<Envelope>, PortError> {
         const OPERATION: &str = "outbox.pending";
+        if let Some(events) = self.recall(|rows| rows.waiting.oldest(limit)).flatten() {
+            return Ok(events.into_iter().map(|event| Envelope::clone(&event)).collect());
+        }
         let sql = format!(
             "SELECT {} FROM outbox o CROSS JOIN events e ON e.seq = o.seq ORDER BY o.seq LIMIT ?1",
             rows::EVENT
@@ -28,6 +31,9 @@ impl Outbox for SqliteStore {
 
     async fn pending_count(&self) -> Result<u64, PortError> {
         const OPERATION: &str = "outbox.pending_count";
+        if let Some(count) = self.recall(|rows| rows.waiting.count()).flatten() {
+            return Ok(count as u64);
+        }
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox")
             .fetch_one(&self.pool)
             .await
@@ -41,10 +47,11 @@ impl Outbox for SqliteStore {
         }
         let names: Vec<_> =
             events.iter().map(|e| (e.aggregate.kind(), e.aggregate.id(), e.version.0)).collect();
-        let events = serde_json::to_string(&names).map_err(|error| {
+        let json = serde_json::to_string(&names).map_err(|error| {
             let message = "the events' names can't be written as JSON";
             PortError::new(Kind::Rejected, "outbox.mark_published", message).with_source(error)
         })?;
-        self.done(Work::Published { events }).await
+        let events = events.iter().map(|event| (event.aggregate.clone(), event.version)).collect();
+        self.done(Work::Published { events, json }).await
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Changed<T> {
 pub(crate) struct Prepared {
     pub(crate) vehicles: Vec<Changed<Vehicle>>,
     pub(crate) bookings: Vec<Changed<Booking>>,
-    pub(crate) events: Vec<Envelope>,
+    pub(crate) events: Vec<Arc<Envelope>>,
     pub(crate) ledger: Vec<LedgerEntry>,
     pub(crate) idempotency: Option<IdempotencyWrite>,
     pub(crate) quota: Option<Quota>,
@@ -36,7 +36,7 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     pub(crate) fn new(commit: Commit) -> Result<Self> {
-        let events = commit.envelopes()?;
+        let events = commit.envelopes()?.into_iter().map(Arc::new).collect();
         for entry in &commit.ledger {
             if Money::from_minor(entry.amount.to_minor(), entry.amount.currency()) != entry.amount {
                 return Err(rejected(format!("the posting of {} is too large to be stored", entry.amount)));

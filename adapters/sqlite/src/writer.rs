@@ -20,6 +20,7 @@ use crate::config::SqliteConfig;
 use crate::open;
 use crate::prepared::Prepared;
 use crate::rows::{Result, Row, SQLITE_BUSY, SQLITE_CONSTRAINT, SQLITE_FULL, failed_read, primary_code};
+use crate::waiting::EventKey;
 
 /// What is asked of the writer.
 #[derive(Debug)]
@@ -30,9 +31,10 @@ pub(crate) enum Work {
         profile: Profile,
         json: String,
     },
-    /// `events`: a JSON array of `[aggregate_type, aggregate_id, aggregate_version]`.
+    /// `json`: the same as an array of `[aggregate_type, aggregate_id, aggregate_version]`.
     Published {
-        events: String,
+        events: Vec<EventKey>,
+        json: String,
     },
     Handled {
         consumer: String,
@@ -270,6 +272,12 @@ impl Writer {
         }
         write(connection, texts, &accepted).await?;
         remember(&memory, &accepted);
+        if accepted.iter().any(|work| matches!(work, Work::Published { .. }))
+            && let Err(error) = begin_waiting(&memory, connection).await
+        {
+            // What was written is written; the file goes on being asked.
+            tracing::debug!(%error, "the outbox could not be read");
+        }
         self.batches.fetch_add(1, Ordering::Relaxed);
         Ok(outcomes)
     }
@@ -283,6 +291,7 @@ impl Writer {
         let connection = self.connection.insert(connection);
         if self.memory.rows().deadlines.is_none() {
             let deadlines = load_deadlines(connection).await?;
+            begin_waiting(&self.memory, connection).await.map_err(failed_read("store.open"))?;
             self.memory.rows().deadlines = Some(deadlines);
         }
         Ok((connection, &mut self.texts))
@@ -334,7 +343,7 @@ async fn write(
             Work::Handled { consumer, event_id, at } => {
                 handled.push((consumer.as_str(), event_id.as_str(), at.as_micros()));
             }
-            Work::Published { events } => published.push(events.as_str()),
+            Work::Published { json, .. } => published.push(json.as_str()),
             Work::LimitPages(_) | Work::Close => {}
         }
     }
@@ -380,6 +389,7 @@ fn remember(memory: &Memory, works: &[&Work]) {
                     }
                     rows.bookings.put(id, Arc::clone(&change.stored));
                 }
+                rows.waiting.add(&commit.events);
                 if let Some(write) = &commit.idempotency {
                     rows.idempotency.put(write.id.clone(), Some(Arc::new(write.record.clone())));
                 }
@@ -391,9 +401,23 @@ fn remember(memory: &Memory, works: &[&Work]) {
             Work::Handled { consumer, event_id, .. } => {
                 rows.handled.put((consumer.clone(), event_id.clone()), true);
             }
-            Work::Published { .. } | Work::LimitPages(_) | Work::Close => {}
+            Work::Published { events, .. } => rows.waiting.remove(events),
+            Work::LimitPages(_) | Work::Close => {}
         }
     }
+}
+
+/// Lets memory know what waits for the bus as soon as nothing does.
+async fn begin_waiting(memory: &Memory, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    if memory.rows().waiting.is_known() {
+        return Ok(());
+    }
+    let waits: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM outbox)").fetch_one(connection).await?;
+    if !waits {
+        memory.rows().waiting.begin();
+    }
+    Ok(())
 }
 
 async fn load_deadlines(connection: &mut SqliteConnection) -> Result<Deadlines> {

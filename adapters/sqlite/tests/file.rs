@@ -227,3 +227,35 @@ async fn one_bad_row_leaves_its_neighbours_alone() {
     }
     assert!(store.mark_handled("notifier", "event", at(1)).await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_memory_is_what_waits_in_the_file() {
+    let (_folder, path) = folder();
+    // Room for the events of one journey, not of two: in turn memory knows and the file is asked.
+    let store =
+        SqliteStore::open(SqliteConfig { cached_rows: 24, ..SqliteConfig::new(&path) }).await.unwrap();
+    let reader = SqliteStore::open_read_only(&path).await.unwrap();
+    let mut most = 0;
+    for number in 1..=6 {
+        let (mut journey, registered) = Journey::register(number, at(0));
+        let mut commits = vec![registered, journey.reserve(number, at(1))];
+        commits.extend(journey.confirm(at(2)).into_iter().chain(journey.ride(at(3))));
+        for commit in commits {
+            store.commit(commit).await.unwrap();
+            let waiting = reader.pending(999).await.unwrap();
+            most = waiting.len().max(most);
+            assert_eq!(store.pending(999).await.unwrap(), waiting);
+            assert_eq!(store.pending(3).await.unwrap(), waiting[..waiting.len().min(3)]);
+            assert_eq!(store.pending_count().await.unwrap(), waiting.len() as u64);
+        }
+        let published = match number % 3 {
+            0 => store.pending(999).await.unwrap(),
+            1 => store.pending(999).await.unwrap().split_off(1),
+            _ => store.pending(2).await.unwrap(),
+        };
+        store.mark_published(&published, at(4)).await.unwrap();
+        assert_eq!(store.pending(999).await.unwrap(), reader.pending(999).await.unwrap());
+    }
+    assert!(most > 24, "memory has room for all {most} events");
+    assert_eq!(store.pending_count().await.unwrap(), 0);
+}

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use rideplane_app::audit::audit;
+use rideplane_core::time::Span;
 use rideplane_ports::conformance::fixtures::{Journey, at, idempotency_id, telemetry, user, vehicle_id};
 use rideplane_ports::{
     AuditSource as _, IdempotencyRecord, IdempotencyWrite, Inbox as _, Kind, Outbox as _, Profile, Store as _,
@@ -93,4 +95,7 @@ async fn a_file_of_the_first_schema_is_carried_over() {
     }
     let reader = SqliteStore::open_read_only(&old).await.unwrap();
     assert_eq!(self::dumps(&reader).await, dumps);
+    let report = audit(&reader, at(10), Span::from_seconds(0)).await.unwrap();
+    assert_eq!(report.violations, []);
+    assert_eq!((report.bookings, report.vehicles), (3, 3));
 }
