@@ -160,6 +160,7 @@ impl Writer {
         let mut ops = Vec::new();
         let mut closing = None;
         while closing.is_none() && inbox.recv_many(&mut ops, self.config.max_batch.max(1)).await > 0 {
+            self.gather(&mut inbox, &mut ops).await;
             let mut batch = Vec::with_capacity(ops.len());
             for op in ops.drain(..) {
                 match op.work {
@@ -185,6 +186,21 @@ impl Writer {
         drop(self.lock);
         if let Some(answer) = closing {
             drop(answer.send(Outcome::Done));
+        }
+    }
+
+    /// Lets every task that is ready run before the batch is closed, as long as that brings more: a larger batch costs
+    /// little more than a small one. Where nobody else is ready, nobody waits.
+    async fn gather(&self, inbox: &mut mpsc::Receiver<Op>, ops: &mut Vec<Op>) {
+        let mut before = 0;
+        while before < ops.len() && ops.len() < self.config.max_batch {
+            before = ops.len();
+            tokio::task::yield_now().await;
+            while ops.len() < self.config.max_batch
+                && let Ok(op) = inbox.try_recv()
+            {
+                ops.push(op);
+            }
         }
     }
 
