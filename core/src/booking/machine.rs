@@ -247,6 +247,14 @@ impl Booking {
         decide(&mut steps, command)?;
         Ok(steps.events)
     }
+
+    /// What the passing of time leads to in the children, whether or not there is a deadline.
+    #[cfg(test)]
+    pub(super) fn elapse(&mut self, cx: &Context<'_>) -> Result<Vec<Event>, Rejection> {
+        let mut steps = Steps::new(self, cx);
+        elapsed(&mut steps)?;
+        Ok(steps.events)
+    }
 }
 
 fn decide(steps: &mut Steps<'_>, command: &Command) -> Result<(), Rejection> {
@@ -271,10 +279,20 @@ fn decide(steps: &mut Steps<'_>, command: &Command) -> Result<(), Rejection> {
 }
 
 fn tick(steps: &mut Steps<'_>) -> Result<(), Rejection> {
+    match steps.booking.deadline() {
+        Some((at, _)) if at <= steps.cx.now => {
+            elapsed(steps)?;
+            react(steps)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What the passing of time leads to in the children: nothing before the deadline, and the tests hold that.
+fn elapsed(steps: &mut Steps<'_>) -> Result<(), Rejection> {
     steps.commands(&AttemptCommand::Tick)?;
     steps.reservation(&reservation::Command::Tick)?;
-    steps.payment(&payment::Command::Tick)?;
-    react(steps)
+    steps.payment(&payment::Command::Tick)
 }
 
 fn confirm_payment(steps: &mut Steps<'_>, method: &PaymentMethodId) -> Result<(), Rejection> {

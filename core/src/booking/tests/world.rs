@@ -264,6 +264,7 @@ impl World {
             assert_eq!(after, stored);
             assert_eq!(after.as_ref(), outcome.booking_after.as_deref());
             let after = after.unwrap();
+            self.check_idle(&after);
             if let Some(deadline) = after.unlock_expires_at() {
                 self.unlock_by.insert(after.id, deadline);
             }
@@ -277,6 +278,19 @@ impl World {
 
     pub(super) fn status(&self, booking: usize) -> Status {
         self.bookings[booking].status()
+    }
+
+    /// Until its deadline the passing of time changes nothing in a booking; without one it never does.
+    fn check_idle(&self, booking: &Booking) {
+        let deadline = booking.deadline().map(|(at, _)| at);
+        let last = deadline.map_or(self.now.plus(Span::from_minutes(60 * 24 * 365)), |at| {
+            Timestamp::from_micros(at.as_micros() - 1)
+        });
+        for now in [self.now, last].into_iter().filter(|now| deadline.is_none_or(|at| *now < at)) {
+            let cx = Context::new(now, 7, &self.policy);
+            let events = booking.clone().elapse(&cx);
+            assert_eq!(events, Ok(vec![]), "at {now}, its deadline is {deadline:?}: {booking:?}");
+        }
     }
 
     /// What must hold after every commit.
