@@ -1,5 +1,5 @@
 //! How fast a cached search is, and how often the cache has the answer:
-//! `cargo run --release -p rideplane-redis --example bench_search`, on a private Redis.
+//! `cargo run --release -p rideplane-redis --example bench_search [speed|replay]`, on a private Redis.
 //!
 //! 1. 1,000 searches a second, sent by the clock whether or not earlier ones were answered, on 50,000 vehicles while 50
 //!    vehicles a second are claimed or released; the index alone beside the cache.
@@ -36,8 +36,13 @@ type Cache = CachedAvailability<IndexAvailability>;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let redis = Redis::start(&[]).unwrap();
-    speed(&redis).await;
-    println!();
+    let part = std::env::args().nth(1);
+    if part.as_deref() != Some("replay") {
+        speed(&redis).await;
+    }
+    if part.as_deref() == Some("speed") {
+        return;
+    }
     let trips = read_trips();
     for mode in [Mode::Kept, Mode::Prewarmed, Mode::TtlOnly] {
         replay(&redis, &trips, mode).await;

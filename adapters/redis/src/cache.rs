@@ -26,8 +26,6 @@ use crate::wire::{Ranking, decode};
 const READ_AT_ONCE: usize = 128;
 /// Cells that are warmed by one question to the inner search.
 const FILLED_AT_ONCE: usize = 16;
-/// What is left of a zone's demand after a round: half after a minute of rounds every 15 s.
-const FADE: f64 = 0.84;
 /// A cell must outlast the next round, which may be late.
 const SLACK: Span = Span::from_seconds(1);
 
@@ -116,13 +114,13 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
     }
 
     /// Fills the cells of the zones with the most recent searches that would end before the next call. Returns how
-    /// many were written. Zones are the searches around one cell; their demand halves with every four calls.
+    /// many were written. Zones are the searches around one cell.
     pub async fn prewarm(&self) -> usize {
         self.tell_untold().await;
         let now = self.clock.now();
         let next = now.plus(span(self.config.prewarm_every)).plus(SLACK);
         let ends = |bytes: &[u8]| decode(bytes).is_none_or(|content| content.expires_at < next.as_micros());
-        let zones = self.demand.top(self.config.zones, FADE);
+        let zones = self.demand.top(self.config.zones, self.config.demand_half_life.as_secs_f64(), now);
         let cells: BTreeSet<Cell> = zones.into_iter().flat_map(|(_, cells)| cells).collect();
         let cells: Vec<Cell> = cells.into_iter().collect();
         let mut written = 0;

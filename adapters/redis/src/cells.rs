@@ -122,14 +122,14 @@ impl Keys {
         (format!("{prefix}:{{{region}}}:cell:{name}"), format!("{prefix}:{{{region}}}:fill:{name}"))
     }
 
-    /// The cell in which a vehicle was last cached.
-    pub(crate) fn place(&self, vehicle: &str) -> String {
-        format!("{}:vehicle:{{{vehicle}}}:cell", self.prefix)
+    /// A hash: in which cell each vehicle was last cached.
+    pub(crate) fn places(&self) -> String {
+        format!("{}:places", self.prefix)
     }
 
-    /// That a vehicle changed a moment ago.
-    pub(crate) fn changed(&self, vehicle: &str) -> String {
-        format!("{}:vehicle:{{{vehicle}}}:changed", self.prefix)
+    /// A hash: when each vehicle changed last.
+    pub(crate) fn changes(&self) -> String {
+        format!("{}:changes", self.prefix)
     }
 }
 

@@ -23,10 +23,13 @@ pub struct CacheConfig {
     /// How often the host calls [`prewarm`](crate::CachedAvailability::prewarm): what would end before the next call
     /// is filled anew.
     pub prewarm_every: Duration,
+    /// After this time a search counts half as demand of its zone.
+    pub demand_half_life: Duration,
 }
 
 impl CacheConfig {
-    /// TTL 30 s, time-out 40 ms, breaker 5 s, radius 1,500 m, the top 100 zones every 15 s.
+    /// TTL 30 s, time-out 40 ms, breaker 5 s, radius 1,500 m, the top 100 zones every 15 s by the
+    /// demand of about an hour.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -38,6 +41,7 @@ impl CacheConfig {
             radius_m: 1_500.0,
             zones: 100,
             prewarm_every: Duration::from_secs(15),
+            demand_half_life: Duration::from_secs(3_600),
         }
     }
 }

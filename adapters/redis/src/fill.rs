@@ -9,8 +9,9 @@
 //!
 //! Token against token: whatever was read before the change carries a token that is gone, and a new one is never equal
 //! to it. Mark against note: the cell where the vehicle was is known from the note, or, when the fill had not written the note
-//! yet, the fill sees the mark, since each writes its own before it reads the other's. An evicted key counts as removed,
-//! so a server short of memory loses hits and nothing else.
+//! yet, the fill sees the mark, since each writes its own before it reads the other's. An evicted
+//! cell or token counts as removed, so a server short of memory loses hits; should it evict the notes or marks
+//! themselves, the TTL is the bound for changes told by a process that never heard of the vehicle.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,10 +33,8 @@ use crate::wire::encode;
 
 /// The most vehicles of one reading; a place with more of them is not cached.
 const MOST: usize = 20_000;
-/// A fill that took longer is not written: the marks of changes are about to end.
+/// A fill that took longer is not written: its token is about to end.
 const SLOWEST: Duration = Duration::from_secs(5);
-/// How long a vehicle counts as changed: longer than the slowest fill.
-const MARKED_MS: u64 = 10_000;
 /// How long a token waits for its fill.
 const TOKEN_MS: u64 = 60_000;
 /// Cells whose changes are remembered while Redis is away. Beyond them the TTL is the bound.
@@ -44,9 +43,10 @@ const UNTOLD: usize = 100_000;
 const WRITE: &str = "if redis.call('GET', KEYS[2]) == ARGV[1] then \
                      redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1 end return 0";
 
-/// Marks a vehicle as changed at the server's time, microseconds.
+/// Marks vehicles as changed at the server's time, microseconds.
 const MARK: &str = "local now = redis.call('TIME') \
-                    return redis.call('SET', KEYS[1], string.format('%d%06d', now[1], now[2]), 'PX', ARGV[1])";
+                    local at = string.format('%d%06d', now[1], now[2]) \
+                    for _, vehicle in ipairs(ARGV) do redis.call('HSET', KEYS[1], vehicle, at) end";
 
 /// What a fill read, and how many cells of it were written.
 pub(crate) type Outcome = (Arc<Landed>, usize);
@@ -138,25 +138,9 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
         let expires_at = landed.as_of.plus(span(self.config.ttl));
         let parts =
             || begun.tokens.iter().filter_map(|(cell, token)| Some((*cell, token, landed.parts.get(cell)?)));
-        let mut notes = redis::pipe();
-        for (cell, _, part) in parts() {
-            let name = cell.name();
-            for listing in part {
-                let place = self.keys.place(listing.vehicle_id.as_str());
-                notes.cmd("SET").arg(place).arg(&name).arg("PX").arg(ttl.saturating_add(TOKEN_MS)).ignore();
-            }
-        }
-        for (_, _, part) in parts() {
-            for listing in part {
-                notes.cmd("GET").arg(self.keys.changed(listing.vehicle_id.as_str()));
-            }
-        }
-        let marks: Vec<Option<u64>> = if notes.is_empty() {
-            Vec::new()
-        } else {
-            let Some(marks) = self.link.send(&notes).await else { return 0 };
-            marks
-        };
+        let vehicles: Vec<&Listing> = parts().flat_map(|(_, _, part)| part).collect();
+        let marks = if vehicles.is_empty() { Some(Vec::new()) } else { self.note(&vehicles).await };
+        let Some(marks) = marks else { return 0 };
         let mut marks = marks.into_iter();
         let mut pipeline = redis::pipe();
         let (mut sent, mut stale) = (0, 0);
@@ -180,6 +164,22 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
         written.len() - refused
     }
 
+    /// Notes in which cells vehicles will be cached, then asks when they changed last, microseconds of the server.
+    async fn note(&self, vehicles: &[&Listing]) -> Option<Vec<Option<u64>>> {
+        let mut pipeline = redis::pipe();
+        let note = pipeline.cmd("HSET").arg(self.keys.places());
+        for listing in vehicles {
+            note.arg(listing.vehicle_id.as_str()).arg(Cell::of(listing.position).name());
+        }
+        note.ignore();
+        let ask = pipeline.cmd("HMGET").arg(self.keys.changes());
+        for listing in vehicles {
+            ask.arg(listing.vehicle_id.as_str());
+        }
+        let (marks,) = self.link.send(&pipeline).await?;
+        Some(marks)
+    }
+
     /// Removes what the changes made old. The inner search knows them already.
     pub(crate) async fn invalidate(&self, updates: &[AvailabilityUpdate]) {
         let (changed, mut cells) = self.learn(updates);
@@ -188,12 +188,10 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
         }
         self.flights.forget(&cells);
         let mut marks = redis::pipe();
-        for vehicle in &changed {
-            let key = self.keys.changed(vehicle.as_str());
-            marks.cmd("EVAL").arg(MARK).arg(1).arg(key).arg(MARKED_MS).ignore();
-            marks.cmd("GET").arg(self.keys.place(vehicle.as_str()));
-        }
-        if let Some(places) = self.link.send::<Vec<Option<String>>>(&marks).await {
+        let ids = || changed.iter().map(VehicleId::as_str);
+        marks.cmd("EVAL").arg(MARK).arg(1).arg(self.keys.changes()).arg(ids().collect::<Vec<_>>()).ignore();
+        marks.cmd("HMGET").arg(self.keys.places()).arg(ids().collect::<Vec<_>>());
+        if let Some((places,)) = self.link.send::<(Vec<Option<String>>,)>(&marks).await {
             cells.extend(places.iter().flatten().filter_map(|name| Cell::from_name(name)));
             cells.sort_unstable();
             cells.dedup();

@@ -43,11 +43,11 @@
 //! |---|---|
 //! | `rideplane:{u0yj}:cell:u0yjjd` | the content of a cell; the region of four characters is the hash tag |
 //! | `rideplane:{u0yj}:fill:u0yjjd` | the token of the fills under way; a change removes it |
-//! | `rideplane:vehicle:{ID}:cell` | in which cell the vehicle is cached |
-//! | `rideplane:vehicle:{ID}:changed` | that it changed less than ten seconds ago |
+//! | `rideplane:places` | a hash: in which cell each vehicle was last cached |
+//! | `rideplane:changes` | a hash: when each vehicle changed last, by the server's clock |
 //!
-//! All end by themselves. A sharded Redis is reached through a proxy that speaks for the cluster: this crate opens one
-//! connection, and no command names two slots.
+//! Cells and tokens end by themselves; the two hashes have one field a vehicle. A sharded Redis is reached through a
+//! proxy that speaks for the cluster: this crate opens one connection, and no command names two slots.
 
 mod cache;
 mod cells;
