@@ -60,6 +60,14 @@ const STEPS: &[Step] = &[
         },
     },
     Step {
+        name: "embedded",
+        proves: "no lint fires in the binary without servers either",
+        action: Action::Cargo {
+            env: &[],
+            args: &["clippy", "--package", "rideplane", "--all-targets", "--locked", "--", "-D", "warnings"],
+        },
+    },
+    Step {
         name: "doc",
         proves: "the documentation builds and every link in it leads somewhere",
         action: Action::Cargo {

@@ -75,18 +75,26 @@ impl Link {
         None
     }
 
-    /// Whether Redis answers now: for a host that wants to tell at its start. Nothing depends on it.
+    /// Whether Redis answers now: for a host that wants to tell at its start. [`Kind::Rejected`] when it answers no:
+    /// a wrong password or database.
     pub(crate) async fn ping(&self) -> Result<(), PortError> {
         let mut ping = redis::pipe();
         ping.cmd("PING").ignore();
         let patience = self.timeout.max(Duration::from_secs(5));
-        let failed = |text: String| {
+        let failed = |kind, text: String| {
             let place = self.client.get_connection_info().addr().to_string();
-            PortError::new(Kind::Unavailable, "cache.ping", format!("Redis on {place}: {text}"))
+            PortError::new(kind, "cache.ping", format!("Redis on {place}: {text}"))
         };
         match tokio::time::timeout(patience, self.attempt::<()>(&ping)).await {
-            Ok(answer) => answer.map_err(|error| failed(error.to_string())),
-            Err(_) => Err(failed(format!("no answer within {} s", patience.as_secs()))),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if is_refusal(&error) => {
+                let text = "it refuses: check user, password and database in the cache's URL";
+                Err(failed(Kind::Rejected, text.to_owned()))
+            }
+            Ok(Err(error)) => {
+                Err(failed(Kind::Unavailable, format!("{error}; check that it runs, and host and port")))
+            }
+            Err(_) => Err(failed(Kind::Unavailable, format!("no answer within {} s", patience.as_secs()))),
         }
     }
 
@@ -131,4 +139,10 @@ impl Link {
             (BreakerState::Closed { .. } | BreakerState::Open { .. } | BreakerState::HalfOpen { .. }, _) => {}
         }
     }
+}
+
+/// Whether Redis does not want this client: wrong credentials, or a database that it does not have.
+fn is_refusal(error: &redis::RedisError) -> bool {
+    matches!(error.kind(), redis::ErrorKind::AuthenticationFailed)
+        || error.code().is_some_and(|code| ["NOAUTH", "WRONGPASS", "NOPERM", "ERR"].contains(&code))
 }

@@ -25,6 +25,12 @@ impl DatabaseUrl {
         text.starts_with("postgres://") || text.starts_with("postgresql://")
     }
 
+    /// Whether a text begins as a Redis URL does.
+    #[must_use]
+    pub fn is_redis(text: &str) -> bool {
+        text.starts_with("redis://")
+    }
+
     /// The whole text, for whoever connects.
     #[must_use]
     pub fn expose(&self) -> &str {

@@ -53,6 +53,8 @@ pub struct Config {
     pub store: StoreUrl,
     /// Postgres URLs of standbys that search may read from.
     pub store_replicas: Vec<DatabaseUrl>,
+    /// The Redis that caches search; none: every search asks the store or the index.
+    pub cache: Option<DatabaseUrl>,
     /// The pricing plans (JSON); none: the built-in demo plans.
     pub pricing_file: Option<PathBuf>,
     /// The geofencing zones (GBFS `geofencing_zones.json`); none: rides start and end anywhere.
@@ -170,6 +172,7 @@ impl Default for Config {
             data: PathBuf::from("rideplane-data"),
             store: StoreUrl::Sqlite(PathBuf::from("rideplane.db")),
             store_replicas: Vec::new(),
+            cache: None,
             pricing_file: None,
             zones_file: None,
             demo: Demo { count: 200, around: LatLon::FRANKFURT },

@@ -143,6 +143,15 @@ pub(super) const SETTINGS: &[Setting] = &[
             c.store_replicas = urls.collect::<Option<_>>()?;
             Some(())
         }),
+    text("cache", "redis://[USER:PASSWORD@]HOST:PORT[/DATABASE], or an empty text",
+        |c| c.cache.as_ref().map(DatabaseUrl::to_string).unwrap_or_default(),
+        |c, t| {
+            c.cache = match t {
+                "" => None,
+                url => Some(Some(url).filter(|url| DatabaseUrl::is_redis(url)).map(DatabaseUrl::new)?),
+            };
+            Some(())
+        }),
     file("pricing_file", |c| &mut c.pricing_file),
     file("zones_file", |c| &mut c.zones_file),
     count("demo.count", 0..=1_000_000, |c| &mut c.demo.count),

@@ -57,6 +57,7 @@ fn another(setting: &Setting) -> String {
         "listen" => "\"[::1]:1\"".into(),
         "store" => "\"memory:\"".into(),
         "store_replicas" => "\"postgres://a/d postgres://b/d\"".into(),
+        "cache" => "\"redis://a:1/2\"".into(),
         "demo.around" => "\"-1.5,2\"".into(),
         "log.level" => "\"warn,a::b=trace\"".into(),
         "log.format" => "\"json\"".into(),

@@ -3,12 +3,13 @@
 //! | Part | `serve` without further installation |
 //! |---|---|
 //! | store, outbox, inbox | one SQLite file (or memory) |
-//! | search | the index in this process, rebuilt on start, told of every commit (in the database with Postgres) |
+//! | search | the index in this process, rebuilt on start, told of every commit (in the database with Postgres, cached in Redis if wanted) |
 //! | bus | in process; the relay fills it from the outbox, the notifier empties it |
 //! | vehicles | agents in this process that verify real signed commands |
 //! | payments | a gateway that behaves like Stripe's test mode |
 //! | notifications | the log |
 
+mod cache;
 pub mod demo;
 pub(crate) mod postgres;
 mod tasks;
@@ -67,6 +68,8 @@ pub struct Host {
     pub agents: Arc<Agents>,
     /// The payment gateway.
     pub gateway: Arc<TestGateway>,
+    /// The cache of search, when there is one.
+    pub(crate) cache: Option<cache::Cache>,
 }
 
 impl AnyStore {
@@ -150,11 +153,16 @@ impl Host {
         let shared: Arc<dyn PaymentGateway> = gateway.clone();
         let guarded_gateway: Arc<dyn PaymentGateway> =
             Arc::new(Guarded::new(shared, breaker(), clock.clone()));
+        let mut search = store.search.clone().unwrap_or_else(|| Arc::new(IndexAvailability::new()));
+        let cache = match &config.cache {
+            Some(url) => Some(cache::Cache::open(&mut search, url, clock.clone()).await?),
+            None => None,
+        };
         let ports = Ports {
             store: guarded_store,
             outbox: store.outbox.clone(),
             inbox: store.inbox.clone(),
-            availability: store.search.clone().unwrap_or_else(|| Arc::new(IndexAvailability::new())),
+            availability: search,
             gateway: guarded_gateway,
             link: agents.clone(),
             notifier: Arc::new(LogNotifier),
@@ -164,7 +172,7 @@ impl Host {
             ids: Arc::new(RandomIds::new()),
         };
         let app = App::new(ports, settings(config)?);
-        let host = Self { app, store, bus: Arc::new(MemoryBus::default()), agents, gateway };
+        let host = Self { app, store, bus: Arc::new(MemoryBus::default()), agents, gateway, cache };
         host.rebuild().await?;
         Ok(host)
     }

@@ -34,6 +34,9 @@ impl Host {
             tasks.spawn(super::postgres::listen(store.clone(), news.clone()));
             tasks.spawn(super::postgres::tend(store.clone(), self.app.clone()));
         }
+        if let Some(cache) = &self.cache {
+            tasks.spawn(cache.run());
+        }
         tasks.spawn(relay(self.app.clone(), self.bus.clone(), news));
         tasks.spawn(notify(self.app.clone(), self.bus.clone()));
         tasks.spawn(hear(self.app.clone(), self.agents.clone()));
