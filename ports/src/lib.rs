@@ -1,7 +1,7 @@
 //! What the booking core needs from the world.
 //!
 //! A port is an async trait whose documentation is its contract: what it promises, what is atomic, what an error means.
-//! Each has a conformance suite in [`conformance`] (feature `conformance`) that every implementation and every
+//! Each has a conformance suite in `conformance` (a feature of that name) that every implementation and every
 //! decorator runs, the real servers' among them. Ports are object-safe and know no runtime.
 //!
 //! | Port | Promise |
