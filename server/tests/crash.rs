@@ -6,125 +6,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use serde_json::{Value, json};
+use support::riders::{Acknowledged, RIDERS, check, mix, number, ride};
 use support::{Server, audit, token};
-
-const RIDERS: usize = 8;
-
-/// How far a booking was when the server last said so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Seen {
-    Created,
-    Confirmed,
-    Active,
-    Ended,
-}
-
-#[derive(Default)]
-struct Acknowledged {
-    bookings: Mutex<BTreeMap<String, (usize, Seen)>>,
-    /// What riders were told that can't be.
-    lies: Mutex<Vec<String>>,
-}
-
-impl Acknowledged {
-    fn saw(&self, id: &str, rider: usize, seen: Seen) {
-        let mut bookings = self.bookings.lock();
-        let entry = bookings.entry(id.to_owned()).or_insert((rider, seen));
-        entry.1 = entry.1.max(seen);
-    }
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-fn mix(seed: u64, n: u64) -> u64 {
-    let mut z = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// One rider, journey after journey, until told to stop. A failed call is tried again on the next journey only: the
-/// rider's app died with it.
-async fn ride(
-    rider: usize,
-    base: String,
-    token: String,
-    seen: Arc<Acknowledged>,
-    stop: Arc<AtomicBool>,
-    seed: u64,
-) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-    let mut n = 0;
-    while !stop.load(Ordering::Relaxed) {
-        n += 1;
-        if journey(rider, &client, &base, &token, &seen, mix(seed, n)).await.is_none() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-async fn call(request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
-    let answer = request.send().await.ok()?;
-    let status = answer.status().as_u16();
-    Some((status, answer.json().await.ok()?))
-}
-
-async fn journey(
-    rider: usize,
-    client: &reqwest::Client,
-    base: &str,
-    token: &str,
-    seen: &Acknowledged,
-    pick: u64,
-) -> Option<()> {
-    let search = format!("{base}/vehicles/search?lat=50.1109&lon=8.6821&radius_m=5000&limit=50");
-    let (_, found) = call(client.get(search)).await?;
-    let vehicles = found["vehicles"].as_array()?;
-    let vehicle =
-        vehicles.get(usize::try_from(pick).ok()? % vehicles.len().max(1))?["vehicle_id"].as_str()?;
-    let key = format!("key-{pick}");
-    let body = json!({ "vehicle_id": vehicle, "estimated_duration": 600 });
-    let create = client.post(format!("{base}/bookings")).bearer_auth(token).header("Idempotency-Key", &key);
-    let (status, booking) = call(create.json(&body)).await?;
-    if status != 200 {
-        return None;
-    }
-    let id = booking["booking_id"].as_str()?.to_owned();
-    seen.saw(&id, rider, Seen::Created);
-    let pay = client.post(format!("{base}/bookings/{id}/confirm-payment")).bearer_auth(token);
-    let (status, paid) = call(pay.json(&json!({ "payment_method_id": "pm_card_visa" }))).await?;
-    if status != 200 {
-        return None;
-    }
-    if paid["status"] != "confirmed" {
-        seen.lies.lock().push(format!("200 for confirm-payment of {id}, but {}", paid["status"]));
-        return None;
-    }
-    seen.saw(&id, rider, Seen::Confirmed);
-    let (status, opened) =
-        call(client.post(format!("{base}/vehicles/{vehicle}/unlock")).bearer_auth(token)).await?;
-    if status != 200 {
-        return None;
-    }
-    if opened["booking_id"] != id.as_str() {
-        seen.lies.lock().push(format!("unlock of {vehicle} for {id} answered {opened}"));
-    }
-    seen.saw(&id, rider, Seen::Active);
-    let (status, _) = call(client.post(format!("{base}/bookings/{id}/end-trip")).bearer_auth(token)).await?;
-    if status == 200 {
-        seen.saw(&id, rider, Seen::Ended);
-    }
-    Some(())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
@@ -165,26 +52,4 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let (clean, report) = audit(data.path());
     assert!(clean, "{report}");
     println!("{rounds} kills, {served} acknowledged bookings: {report}");
-}
-
-/// Every acknowledged booking is there, at least as far as its rider was told.
-async fn check(server: &Server, tokens: &[String], seen: &Acknowledged) {
-    let client = reqwest::Client::new();
-    assert_eq!(*seen.lies.lock(), Vec::<String>::new());
-    let bookings = seen.bookings.lock().clone();
-    for (id, (rider, told)) in bookings {
-        let get = client.get(format!("{}/bookings/{id}", server.base)).bearer_auth(&tokens[rider]);
-        let (status, booking) = call(get).await.expect("the server answers");
-        assert_eq!(status, 200, "booking {id} of rider {rider}, told {told:?}, is gone: {booking}");
-        let state = booking["status"].as_str().unwrap();
-        let allowed: &[&str] = match told {
-            Seen::Created => {
-                &["pending_payment", "confirmed", "active", "ended", "completed", "expired", "cancelled"]
-            }
-            Seen::Confirmed => &["confirmed", "active", "ended", "completed"],
-            Seen::Active => &["active", "ended", "completed"],
-            Seen::Ended => &["ended", "completed"],
-        };
-        assert!(allowed.contains(&state), "booking {id} was told to be {told:?}, but is {state}: {booking}");
-    }
 }

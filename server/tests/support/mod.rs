@@ -7,6 +7,8 @@
     reason = "each test file uses its part"
 )]
 
+pub mod riders;
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
