@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use rideplane_core::ids::BookingId;
 use rideplane_ports::{AggregateDump, AggregateKey, AuditSource, Envelope, LedgerEntry, PortError};
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use rusqlite::{Connection, params};
 
 use crate::SqliteStore;
-use crate::rows::{self, Row, failed_read};
+use crate::rows::{self, Source, failed_read};
 use crate::store::at_most;
 
 const OPERATION: &str = "audit.aggregates";
@@ -20,60 +20,60 @@ impl AuditSource for SqliteStore {
         after: Option<&AggregateKey>,
         limit: usize,
     ) -> Result<Vec<AggregateDump>, PortError> {
-        let mut snapshot = self.pool.begin().await.map_err(failed_read(OPERATION))?;
-        let mut dumps = match after {
-            None => page(&mut snapshot, "bookings", "booking", "", limit).await?,
-            Some(AggregateKey::Booking(id)) => {
-                page(&mut snapshot, "bookings", "booking", &id.to_string(), limit).await?
-            }
-            Some(AggregateKey::Vehicle(_)) => Vec::new(),
-        };
-        let rest = limit - dumps.len().min(limit);
-        if rest > 0 {
-            let after = match after {
-                Some(AggregateKey::Vehicle(id)) => id.as_str(),
-                Some(AggregateKey::Booking(_)) | None => "",
-            };
-            dumps.extend(page(&mut snapshot, "vehicles", "vehicle", after, rest).await?);
-        }
-        snapshot.rollback().await.map_err(failed_read(OPERATION))?;
-        Ok(dumps)
+        let after = after.cloned();
+        self.readers.apart(OPERATION, move |connection| dumps(connection, after.as_ref(), limit)).await
     }
 }
 
+fn dumps(
+    connection: &Connection,
+    after: Option<&AggregateKey>,
+    limit: usize,
+) -> Result<Vec<AggregateDump>, PortError> {
+    // A transaction sees one state of the file; dropped, it ends.
+    let snapshot = connection.unchecked_transaction().map_err(|error| failed_read(OPERATION, &error))?;
+    let mut dumps = match after {
+        None => page(&snapshot, "bookings", "booking", "", limit)?,
+        Some(AggregateKey::Booking(id)) => page(&snapshot, "bookings", "booking", &id.to_string(), limit)?,
+        Some(AggregateKey::Vehicle(_)) => Vec::new(),
+    };
+    let rest = limit - dumps.len().min(limit);
+    if rest > 0 {
+        let after = match after {
+            Some(AggregateKey::Vehicle(id)) => id.as_str(),
+            Some(AggregateKey::Booking(_)) | None => "",
+        };
+        dumps.extend(page(&snapshot, "vehicles", "vehicle", after, rest)?);
+    }
+    Ok(dumps)
+}
+
 /// Bookings sort by their UUID's text as by its bytes, and before vehicles: the order of [`AggregateKey`].
-async fn page(
-    snapshot: &mut SqliteConnection,
+fn page(
+    snapshot: &Connection,
     table: &'static str,
     kind: &'static str,
     after: &str,
     limit: usize,
 ) -> Result<Vec<AggregateDump>, PortError> {
     let sql = format!("SELECT id, '{kind}', version, state FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2");
-    let found = sqlx::query(AssertSqlSafe(sql))
-        .bind(after)
-        .bind(at_most(limit))
-        .fetch_all(&mut *snapshot)
-        .await
-        .map_err(failed_read(OPERATION))?;
-    let mut dumps = Vec::with_capacity(found.len());
-    for row in &found {
-        let row = Row::new(row, OPERATION, table);
-        dumps.push(AggregateDump {
+    let source = Source::new(OPERATION, table);
+    let mut dumps = source.all(snapshot, &sql, params![after, at_most(limit)], |row| {
+        Ok(AggregateDump {
             key: row.key(1, 0)?,
             version: row.version(2)?,
             state: row.get(3)?,
             events: Vec::new(),
             ledger: Vec::new(),
-        });
-    }
+        })
+    })?;
     let (Some(first), Some(last)) = (dumps.first(), dumps.last()) else {
         return Ok(dumps);
     };
     let (first, last) = (first.key.id(), last.key.id());
-    let mut events = events(snapshot, kind, &first, &last).await?;
+    let mut events = events(snapshot, kind, &first, &last)?;
     let mut ledger = match kind {
-        "booking" => ledger(snapshot, &first, &last).await?,
+        "booking" => ledger(snapshot, &first, &last)?,
         _ => HashMap::new(),
     };
     for dump in &mut dumps {
@@ -85,8 +85,8 @@ async fn page(
     Ok(dumps)
 }
 
-async fn events(
-    snapshot: &mut SqliteConnection,
+fn events(
+    snapshot: &Connection,
     kind: &'static str,
     first: &str,
     last: &str,
@@ -96,17 +96,16 @@ async fn events(
          ORDER BY aggregate_id, aggregate_version",
         rows::EVENT
     );
-    let query = sqlx::query(AssertSqlSafe(sql)).bind(kind).bind(first).bind(last);
+    let found = Source::new(OPERATION, "events").all(snapshot, &sql, [kind, first, last], rows::event)?;
     let mut events: HashMap<AggregateKey, Vec<Envelope>> = HashMap::new();
-    for row in query.fetch_all(snapshot).await.map_err(failed_read(OPERATION))? {
-        let event = rows::event(&Row::new(&row, OPERATION, "events"))?;
+    for event in found {
         events.entry(event.aggregate.clone()).or_default().push(event);
     }
     Ok(events)
 }
 
-async fn ledger(
-    snapshot: &mut SqliteConnection,
+fn ledger(
+    snapshot: &Connection,
     first: &str,
     last: &str,
 ) -> Result<HashMap<BookingId, Vec<LedgerEntry>>, PortError> {
@@ -114,10 +113,9 @@ async fn ledger(
         "SELECT {} FROM ledger WHERE booking_id >= ?1 AND booking_id <= ?2 ORDER BY booking_id, seq",
         rows::POSTING
     );
-    let query = sqlx::query(AssertSqlSafe(sql)).bind(first).bind(last);
+    let found = Source::new(OPERATION, "ledger").all(snapshot, &sql, [first, last], rows::posting)?;
     let mut ledger: HashMap<BookingId, Vec<LedgerEntry>> = HashMap::new();
-    for row in query.fetch_all(snapshot).await.map_err(failed_read(OPERATION))? {
-        let entry = rows::posting(&Row::new(&row, OPERATION, "ledger"))?;
+    for entry in found {
         ledger.entry(entry.booking_id).or_default().push(entry);
     }
     Ok(ledger)

@@ -6,16 +6,12 @@ use std::sync::Arc;
 
 use rideplane_core::ids::{BookingId, UserId, VehicleId, Version};
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{
-    AggregateKey, CommitError, IdempotencyId, IdempotencyKey, IdempotencyRecord, Kind, PortError, Quota,
-};
-use serde::Serialize;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, Row as _, SqliteConnection};
+use rideplane_ports::{AggregateKey, CommitError, IdempotencyId, IdempotencyRecord, Kind, PortError, Quota};
+use rusqlite::Connection;
 
 use crate::cache::Memory;
+use crate::lookups;
 use crate::prepared::{Changed, Prepared};
-use crate::rows::{self, Row};
 use crate::writer::Work;
 
 const COMMIT: &str = "store.commit";
@@ -30,79 +26,41 @@ pub(crate) struct Known {
     handled: HashSet<(String, String)>,
 }
 
-/// Why a batch could not be judged.
-#[derive(Debug)]
-pub(crate) enum LoadError {
-    /// SQL failed.
-    Sql(sqlx::Error),
-    /// A row is corrupt.
-    Row(PortError),
-}
-
-impl From<sqlx::Error> for LoadError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
-    }
-}
-
-impl From<PortError> for LoadError {
-    fn from(error: PortError) -> Self {
-        Self::Row(error)
-    }
-}
-
 impl Known {
-    /// Takes what memory knows and asks the file for the rest, in one call.
-    pub(crate) async fn load(
-        works: &[&Work],
-        memory: &Memory,
-        connection: &mut SqliteConnection,
-    ) -> Result<Self, LoadError> {
+    /// Takes what memory knows and asks the file for the rest. What neither knows is at version 0, or was never there.
+    ///
+    /// # Errors
+    /// When the file can't be read, or holds a row that is not what was written.
+    pub(crate) fn load(works: &[&Work], memory: &Memory, connection: &Connection) -> Result<Self, PortError> {
         let mut known = Self::default();
-        let commits: Vec<&Prepared> = works.iter().filter_map(|work| work.commit()).collect();
         let unknown = known.recall(works, memory);
-        let mut questions = Questions::default();
-        questions.ask(VEHICLES, &unknown.vehicles)?;
-        questions.ask(BOOKINGS, &unknown.bookings)?;
-        let keys: Vec<_> = unknown.keys.iter().map(|id| (id.user_id.as_str(), id.key.as_str())).collect();
-        questions.ask(IDEMPOTENCY, &keys)?;
-        questions.ask(INBOX, &unknown.handled)?;
-        questions.ask(CREATED, &since(&commits))?;
-        if questions.sql.is_empty() {
-            return Ok(known);
+        for id in unknown.vehicles {
+            if let Some(version) = lookups::vehicle_version(connection, &id)? {
+                known.vehicles.insert(id, version);
+            }
         }
-        let query = sqlx::query_with(AssertSqlSafe(questions.sql), questions.arguments);
-        for row in &query.fetch_all(connection).await? {
-            known.take(row)?;
+        for id in unknown.bookings {
+            if let Some(version) = lookups::booking_version(connection, &id)? {
+                known.bookings.insert(id, version);
+            }
+        }
+        for id in unknown.keys {
+            if let Some(record) = lookups::idempotency(connection, &id)? {
+                known.idempotency.insert(id, Some(Arc::new(record)));
+            }
+        }
+        for (consumer, event) in unknown.handled {
+            if lookups::is_handled(connection, &consumer, &event)? {
+                known.handled.insert((consumer, event));
+            }
+        }
+        for (user, since) in since(works) {
+            known.created.insert(user.clone(), lookups::created_after(connection, user, since)?);
         }
         Ok(known)
     }
 
-    fn take(&mut self, row: &SqliteRow) -> Result<(), LoadError> {
-        let table: String = row.try_get(row.len() - 1)?;
-        if table == VEHICLES.table {
-            let row = Row::new(row, COMMIT, "vehicles");
-            self.vehicles.insert(row.parse(0)?, row.version(1)?);
-        } else if table == BOOKINGS.table {
-            let row = Row::new(row, COMMIT, "bookings");
-            self.bookings.insert(row.parse(0)?, row.version(1)?);
-        } else if table == IDEMPOTENCY.table {
-            let row = Row::new(row, COMMIT, "idempotency");
-            let key = IdempotencyKey::new(row.get::<String>(1)?);
-            let key = key.map_err(|_| row.corrupt(1, "is not an Idempotency-Key"))?;
-            let id = IdempotencyId { user_id: row.parse(0)?, key };
-            self.idempotency.insert(id, Some(Arc::new(rows::idempotency(&row)?)));
-        } else if table == INBOX.table {
-            let row = Row::new(row, COMMIT, "inbox");
-            self.handled.insert((row.get(0)?, row.get(1)?));
-        } else {
-            let row = Row::new(row, COMMIT, "bookings");
-            self.created.entry(row.parse(0)?).or_default().push(row.time(1)?);
-        }
-        Ok(())
-    }
-
-    /// Returns what memory does not know. What neither memory nor the file knows is at version 0, or was never there.
+    /// Returns what memory does not know.
     fn recall(&mut self, works: &[&Work], memory: &Memory) -> Unknown {
         let mut unknown = Unknown::default();
         let mut rows = memory.rows();
@@ -224,65 +182,14 @@ struct Unknown {
     handled: Vec<(String, String)>,
 }
 
-/// Asks about many keys at once. The last column says what the row is about.
-struct Question {
-    columns: &'static str,
-    table: &'static str,
-    from: &'static str,
-}
-
-const VEHICLES: Question =
-    Question { columns: "t.id, t.version", table: "vehicles", from: "vehicles t ON t.id = x.value" };
-const BOOKINGS: Question =
-    Question { columns: "t.id, t.version", table: "bookings", from: "bookings t ON t.id = x.value" };
-const IDEMPOTENCY: Question = Question {
-    columns: rows::IDEMPOTENCY,
-    table: "idempotency",
-    from: "idempotency t ON t.user_id = x.value ->> 0 AND t.key = x.value ->> 1",
-};
-const INBOX: Question = Question {
-    columns: "t.consumer, t.event_id",
-    table: "inbox",
-    from: "inbox t ON t.consumer = x.value ->> 0 AND t.event_id = x.value ->> 1",
-};
-const CREATED: Question = Question {
-    columns: "t.user_id, t.created_at",
-    table: "created",
-    from: "bookings t ON t.user_id = x.value ->> 0 AND t.created_at > x.value ->> 1",
-};
-
-/// Statements that are sent in one call.
-#[derive(Default)]
-struct Questions {
-    sql: String,
-    arguments: SqliteArguments,
-}
-
-impl Questions {
-    fn ask<T: Serialize>(&mut self, question: Question, keys: &[T]) -> sqlx::Result<()> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let keys = serde_json::to_string(keys).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        self.arguments.add(keys).map_err(sqlx::Error::Encode)?;
-        let Question { columns, table, from } = question;
-        self.sql.push_str("SELECT ");
-        self.sql.push_str(columns);
-        self.sql.push_str(", '");
-        self.sql.push_str(table);
-        self.sql.push_str("' FROM json_each(?) x CROSS JOIN ");
-        self.sql.push_str(from);
-        self.sql.push(';');
-        Ok(())
-    }
-}
-
 /// From when on the bookings of each user count against a quota.
-fn since<'c>(commits: &[&'c Prepared]) -> Vec<(&'c UserId, i64)> {
-    let mut since: HashMap<&UserId, i64> = HashMap::new();
-    for quota in commits.iter().filter_map(|commit| commit.quota.as_ref()) {
-        let start = quota.since.as_micros();
-        since.entry(&quota.user_id).and_modify(|earliest| *earliest = start.min(*earliest)).or_insert(start);
+fn since<'w>(works: &[&'w Work]) -> HashMap<&'w UserId, Timestamp> {
+    let mut since: HashMap<&UserId, Timestamp> = HashMap::new();
+    for quota in works.iter().filter_map(|work| work.commit()?.quota.as_ref()) {
+        since
+            .entry(&quota.user_id)
+            .and_modify(|earliest| *earliest = quota.since.min(*earliest))
+            .or_insert(quota.since);
     }
-    since.into_iter().collect()
+    since
 }

@@ -13,6 +13,7 @@ use rideplane_core::ids::{BookingId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{AggregateKey, IdempotencyId, IdempotencyRecord, Profile, Stored, Telemetry};
 
+use crate::prepared::Prepared;
 use crate::waiting::Waiting;
 
 /// A bounded map that forgets what was not used for long: two generations, the older of which goes as a whole.
@@ -157,6 +158,28 @@ impl Rows {
         self.handled.clear();
         self.waiting.forget();
         self.deadlines = None;
+    }
+
+    /// The same as the statements that write a commit.
+    pub(crate) fn take(&mut self, commit: &Prepared, first_event: i64) {
+        for change in &commit.vehicles {
+            let id = change.stored.state.id.clone();
+            if let Some(deadlines) = &mut self.deadlines {
+                deadlines.set(AggregateKey::Vehicle(id.clone()), change.deadline);
+            }
+            self.vehicles.put(id, Arc::clone(&change.stored));
+        }
+        for change in &commit.bookings {
+            let id = change.stored.state.id;
+            if let Some(deadlines) = &mut self.deadlines {
+                deadlines.set(AggregateKey::Booking(id), change.deadline);
+            }
+            self.bookings.put(id, Arc::clone(&change.stored));
+        }
+        self.waiting.add(first_event, &commit.events);
+        if let Some(write) = &commit.idempotency {
+            self.idempotency.put(write.id.clone(), Some(Arc::new(write.record.clone())));
+        }
     }
 
     /// The same as the statement that writes telemetry.

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{Inbox, Kind, PortError};
+use rusqlite::Connection;
 
 use crate::SqliteStore;
-use crate::lookup::Table;
+use crate::lookups;
 use crate::writer::{Outcome, Work};
 
 #[async_trait]
@@ -17,7 +18,8 @@ impl Inbox for SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let handled = self.lookups.row(Table::Inbox, &[consumer, event_id]).await?.is_some();
+        let look = |connection: &Connection| lookups::is_handled(connection, consumer, event_id);
+        let handled = self.readers.at_once("inbox.is_handled", look)?;
         if let Some(moment) = moment {
             self.fill(|rows| rows.handled.fill(key, handled, moment));
         }

@@ -11,14 +11,14 @@
 //! ```
 //!
 //! **One writer.** A lock file makes this process the only one that writes; a second one is refused, any number may
-//! read ([`SqliteStore::open_read_only`]). Within the process one task owns the writing connection. It takes whatever
+//! read ([`SqliteStore::open_read_only`]). Within the process one thread owns the writing connection. It takes whatever
 //! operations are waiting and carries them out in one transaction (group commit). Each commit is judged by its own
 //! expectations, after the effects of those before it, so that one that is refused leaves its neighbours alone. All are
 //! acknowledged once the COMMIT has returned, which with [`Durability::PowerLoss`] means: synced to the disk.
 //!
 //! **Memory.** Since nobody else writes, rows that were used lately are kept as typed values and stay true. They change
 //! between the COMMIT and the acknowledgement, so a read after an acknowledged commit sees it. What memory lacks is read
-//! from the file, all lookups that wait in one call. All deadlines are kept, and events from their COMMIT until they are
+//! from the file. All deadlines are kept, and events from their COMMIT until they are
 //! published, as long as there are not more of them than rows of one kind.
 //!
 //! **Failure.** When SQL fails before the COMMIT, nothing was done ([`Unavailable`](rideplane_ports::Kind)); when the
@@ -28,15 +28,16 @@
 
 mod audit;
 mod batch;
-mod bulk;
 mod cache;
 mod config;
 mod inbox;
-mod lookup;
+mod lookups;
 mod open;
 mod outbox;
 mod prepared;
+mod readers;
 mod rows;
+mod statements;
 mod store;
 mod waiting;
 mod writer;

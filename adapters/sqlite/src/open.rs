@@ -5,11 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rideplane_ports::{Kind, PortError};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::config::{Durability, SqliteConfig};
 use crate::rows::{Result, SQLITE_NOTADB, primary_code};
@@ -24,10 +20,16 @@ const APPLICATION_ID: i64 = 0x5250_4c4e;
 /// How long a store that was dropped a moment ago gets to let go of the file.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long a statement waits for a check-point of another process.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// More than there are statements: each is prepared once.
+const STATEMENTS: usize = 64;
+
 const OPEN: &str = "store.open";
 
 /// Takes the lock that makes this process the only writer. Held as long as the file is open.
-pub(crate) async fn lock(database: &Path) -> Result<File> {
+pub(crate) fn lock(database: &Path) -> Result<File> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
@@ -40,7 +42,7 @@ pub(crate) async fn lock(database: &Path) -> Result<File> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                std::thread::sleep(Duration::from_millis(10));
             }
             Err(TryLockError::WouldBlock) => {
                 let message = format!(
@@ -61,70 +63,58 @@ pub(crate) async fn lock(database: &Path) -> Result<File> {
     }
 }
 
-/// The settings of the one connection that writes.
-pub(crate) fn write_options(config: &SqliteConfig) -> SqliteConnectOptions {
-    let synchronous = match config.durability {
-        Durability::PowerLoss => SqliteSynchronous::Full,
-        Durability::ProcessCrash => SqliteSynchronous::Normal,
-    };
-    SqliteConnectOptions::new()
-        .filename(&config.path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(synchronous)
-        .busy_timeout(Duration::from_secs(5))
-        // 32 MB of log between check-points, each of which syncs the file.
-        .pragma("wal_autocheckpoint", "8000")
-        .pragma("journal_size_limit", "67108864")
-        .pragma("cache_size", "-32000")
-        // A statement of many rows keeps what it must undo when it fails halfway: without this in a file of its own.
-        .pragma("temp_store", "MEMORY")
-        .statement_cache_capacity(1024)
-        .disable_statement_logging()
-}
-
-/// The connections that read.
-pub(crate) async fn read_pool(path: &Path, readers: u32) -> Result<SqlitePool> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        // A full buffer stops the reading thread: pages of events are larger than sqlx's 50 rows.
-        .row_buffer_size(1024)
-        .busy_timeout(Duration::from_secs(5))
-        .disable_statement_logging();
-    SqlitePoolOptions::new()
-        .max_connections(readers.max(1))
-        .min_connections(1)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options)
-        .await
-        .map_err(|error| cannot_open(path, &error))
-}
-
 /// Connects for writing and brings the schema up to date.
-pub(crate) async fn connect(config: &SqliteConfig) -> Result<SqliteConnection> {
+pub(crate) fn connect(config: &SqliteConfig) -> Result<Connection> {
     let path = &config.path;
-    let options = write_options(config);
-    let mut connection = options.connect().await.map_err(|error| cannot_open(path, &error))?;
-    let found = found(&mut connection, path).await?;
+    let connect = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        configure(&connection, config.durability)?;
+        Ok(connection)
+    };
+    let connection = connect().map_err(|error| cannot_open(path, &error))?;
+    let found = found(&connection, path)?;
     for (script, version) in MIGRATIONS.iter().zip(1_usize..).skip(found) {
         let script = format!(
             "BEGIN IMMEDIATE;\n{script}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {version};\nCOMMIT;"
         );
-        connection
-            .execute(sqlx::raw_sql(AssertSqlSafe(script)))
-            .await
-            .map_err(|error| cannot_open(path, &error))?;
+        connection.execute_batch(&script).map_err(|error| cannot_open(path, &error))?;
     }
     Ok(connection)
 }
 
+/// The settings of the one connection that writes.
+fn configure(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    let synchronous = match durability {
+        Durability::PowerLoss => "FULL",
+        Durability::ProcessCrash => "NORMAL",
+    };
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    // 32 MB of log between check-points, each of which syncs the file.
+    connection.pragma_update(None, "wal_autocheckpoint", 8_000)?;
+    connection.pragma_update(None, "journal_size_limit", 67_108_864)?;
+    connection.pragma_update(None, "cache_size", -32_000)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// A connection that reads.
+pub(crate) fn reader(path: &Path) -> Result<Connection> {
+    let connect = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(PATIENCE)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
+    };
+    connect().map_err(|error| cannot_open(path, &error))
+}
+
 /// Checks the schema for reading.
-pub(crate) async fn check(pool: &SqlitePool, path: &Path) -> Result<()> {
-    let mut connection = pool.acquire().await.map_err(|error| cannot_open(path, &error))?;
-    let found = found(&mut connection, path).await?;
+pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
+    let found = found(connection, path)?;
     if found < MIGRATIONS.len() {
         let message = format!(
             "{} has schema version {found}, this build reads version {}: open it for writing once to bring it up to date",
@@ -137,14 +127,12 @@ pub(crate) async fn check(pool: &SqlitePool, path: &Path) -> Result<()> {
 }
 
 /// How many migrations the file has seen; refuses a file that is another's or newer.
-async fn found(connection: &mut SqliteConnection, path: &Path) -> Result<usize> {
-    let (version, application, tables): (i64, i64, i64) = sqlx::query_as(
-        "SELECT v.user_version, a.application_id, (SELECT count(*) FROM sqlite_schema)
-         FROM pragma_user_version v, pragma_application_id a",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(|error| cannot_open(path, &error))?;
+fn found(connection: &Connection, path: &Path) -> Result<usize> {
+    let sql = "SELECT v.user_version, a.application_id, (SELECT count(*) FROM sqlite_schema)
+               FROM pragma_user_version v, pragma_application_id a";
+    let (version, application, tables): (i64, i64, i64) = connection
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .map_err(|error| cannot_open(path, &error))?;
     if application != APPLICATION_ID && (tables > 0 || version != 0) {
         let message = format!("{} is the database of another program: name another file", path.display());
         return Err(PortError::new(Kind::Rejected, OPEN, message));
@@ -161,7 +149,7 @@ async fn found(connection: &mut SqliteConnection, path: &Path) -> Result<usize> 
     Ok(version)
 }
 
-fn cannot_open(path: &Path, error: &sqlx::Error) -> PortError {
+fn cannot_open(path: &Path, error: &rusqlite::Error) -> PortError {
     if primary_code(error) == Some(SQLITE_NOTADB) {
         let message = format!("{} is not an SQLite database: name another file", path.display());
         return PortError::new(Kind::Corrupt, OPEN, message);

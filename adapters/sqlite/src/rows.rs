@@ -12,43 +12,93 @@ use rideplane_ports::{
     AggregateKey, Envelope, IdempotencyRecord, Kind, LedgerAccount, LedgerEntry, PortError, Stored,
     Telemetry, Topic,
 };
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Params};
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Column as _, Decode, Row as _, Sqlite, Type};
 
 /// The result of a port.
 pub(crate) type Result<T> = std::result::Result<T, PortError>;
 
+/// Who reads which table: what an error names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) operation: &'static str,
+    pub(crate) table: &'static str,
+}
+
+impl Source {
+    pub(crate) const fn new(operation: &'static str, table: &'static str) -> Self {
+        Self { operation, table }
+    }
+
+    /// Every row that the statement finds, in its order.
+    pub(crate) fn all<T>(
+        self,
+        connection: &Connection,
+        sql: &str,
+        params: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let failed = |error| failed_read(self.operation, &error);
+        let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query(params).map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            found.push(read(&Row { row, source: self })?);
+        }
+        Ok(found)
+    }
+
+    /// The first row that the statement finds.
+    pub(crate) fn first<T>(
+        self,
+        connection: &Connection,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let failed = |error| failed_read(self.operation, &error);
+        let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query(params).map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
+        read(&Row { row, source: self }).map(Some)
+    }
+}
+
 /// A row whose first column is its id.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'r> {
-    row: &'r SqliteRow,
-    operation: &'static str,
-    table: &'static str,
+    row: &'r rusqlite::Row<'r>,
+    source: Source,
 }
 
-impl<'r> Row<'r> {
-    pub(crate) const fn new(row: &'r SqliteRow, operation: &'static str, table: &'static str) -> Self {
-        Self { row, operation, table }
-    }
-
+impl Row<'_> {
     /// The error that names table, row and column. Never the value: it may be a person's.
     pub(crate) fn corrupt(&self, column: usize, why: impl Display) -> PortError {
-        let name = self.row.columns().get(column).map_or("?", |column| column.name());
-        let id = self.row.try_get::<&str, _>(0).unwrap_or("?");
+        let name = self.row.as_ref().column_name(column).unwrap_or("?");
+        let id = self.row.get_ref(0).ok().and_then(|id| id.as_str().ok()).unwrap_or("?");
         let message = format!(
             "the row {id} of table {} is corrupt: its {name} {why}; restore the file from a backup",
-            self.table
+            self.source.table
         );
-        PortError::new(Kind::Corrupt, self.operation, message)
+        PortError::new(Kind::Corrupt, self.source.operation, message)
     }
 
-    pub(crate) fn get<T: Decode<'r, Sqlite> + Type<Sqlite>>(&self, column: usize) -> Result<T> {
-        self.row.try_get(column).map_err(|_| self.corrupt(column, "is missing or of another type"))
+    pub(crate) fn get<T: FromSql>(&self, column: usize) -> Result<T> {
+        self.row.get(column).map_err(|_| self.wrong_type(column))
+    }
+
+    pub(crate) fn text(&self, column: usize) -> Result<&str> {
+        let value = self.row.get_ref(column).map_err(|_| self.wrong_type(column))?;
+        value.as_str().map_err(|_| self.wrong_type(column))
+    }
+
+    fn wrong_type(&self, column: usize) -> PortError {
+        self.corrupt(column, "is missing or of another type")
     }
 
     pub(crate) fn json<T: DeserializeOwned>(&self, column: usize) -> Result<T> {
-        serde_json::from_str(self.get(column)?).map_err(|error| {
+        serde_json::from_str(self.text(column)?).map_err(|error| {
             let why =
                 format!("is not the JSON expected ({:?} at column {})", error.classify(), error.column());
             self.corrupt(column, why)
@@ -56,7 +106,7 @@ impl<'r> Row<'r> {
     }
 
     pub(crate) fn parse<T: FromStr>(&self, column: usize) -> Result<T> {
-        self.get::<&str>(column)?.parse().map_err(|_| self.corrupt(column, "can't be read"))
+        self.text(column)?.parse().map_err(|_| self.corrupt(column, "can't be read"))
     }
 
     pub(crate) fn number<T: TryFrom<i64>>(&self, column: usize) -> Result<T> {
@@ -85,7 +135,7 @@ impl<'r> Row<'r> {
 
     /// A key of two columns.
     pub(crate) fn key(&self, kind: usize, id: usize) -> Result<AggregateKey> {
-        match self.get::<&str>(kind)? {
+        match self.text(kind)? {
             "booking" => Ok(AggregateKey::Booking(self.parse::<BookingId>(id)?)),
             "vehicle" => Ok(AggregateKey::Vehicle(self.parse::<VehicleId>(id)?)),
             _ => Err(self.corrupt(kind, "is neither booking nor vehicle")),
@@ -97,7 +147,7 @@ impl<'r> Row<'r> {
 pub(crate) const EVENT: &str = "aggregate_id, aggregate_type, aggregate_version, topic, name, at, data";
 
 pub(crate) fn event(row: &Row<'_>) -> Result<Envelope> {
-    let topic = match row.get::<&str>(3)? {
+    let topic = match row.text(3)? {
         text if text == Topic::Bookings.as_str() => Topic::Bookings,
         text if text == Topic::Payments.as_str() => Topic::Payments,
         text if text == Topic::Vehicles.as_str() => Topic::Vehicles,
@@ -126,7 +176,7 @@ pub(crate) const fn account(account: LedgerAccount) -> &'static str {
 pub(crate) const POSTING: &str = "booking_id, version, account, minor, currency, at";
 
 pub(crate) fn posting(row: &Row<'_>) -> Result<LedgerEntry> {
-    let account = match row.get::<&str>(2)? {
+    let account = match row.text(2)? {
         "authorized" => LedgerAccount::Authorized,
         "captured" => LedgerAccount::Captured,
         "released" => LedgerAccount::Released,
@@ -141,9 +191,6 @@ pub(crate) fn posting(row: &Row<'_>) -> Result<LedgerEntry> {
         at: row.time(5)?,
     })
 }
-
-/// The columns of [`telemetry`], of a table that is called `t`.
-pub(crate) const TELEMETRY: &str = "t.vehicle_id, t.last_reported, t.lat, t.lon, t.charge, t.range_m";
 
 /// `last_reported` and what follows it, from `column` on; `None` when the vehicle never reported.
 pub(crate) fn telemetry(row: &Row<'_>, vehicle_id: VehicleId, column: usize) -> Result<Option<Telemetry>> {
@@ -167,13 +214,10 @@ pub(crate) fn telemetry(row: &Row<'_>, vehicle_id: VehicleId, column: usize) -> 
     }))
 }
 
-/// The columns of [`idempotency`] of a table that is called `t`.
-pub(crate) const IDEMPOTENCY: &str =
-    "t.user_id, t.key, t.request_hash, t.booking_id, t.locked_until, t.status, t.body";
-
+/// `user_id, key, request_hash, booking_id, locked_until, status, body`.
 pub(crate) fn idempotency(row: &Row<'_>) -> Result<IdempotencyRecord> {
     let request_hash =
-        row.get::<&[u8]>(2)?.try_into().map_err(|_| row.corrupt(2, "is not a SHA-256 hash of 32 bytes"))?;
+        row.get::<[u8; 32]>(2).map_err(|_| row.corrupt(2, "is not a SHA-256 hash of 32 bytes"))?;
     Ok(match row.optional::<u16>(5)? {
         Some(status) => IdempotencyRecord::Done { request_hash, status, body: row.get(6)? },
         None => IdempotencyRecord::InFlight {
@@ -185,22 +229,14 @@ pub(crate) fn idempotency(row: &Row<'_>) -> Result<IdempotencyRecord> {
 }
 
 /// A failed read: nothing was done.
-pub(crate) fn failed_read(operation: &'static str) -> impl FnOnce(sqlx::Error) -> PortError {
-    move |error| {
-        let (kind, message) = why_failed(&error);
-        PortError::new(kind, operation, message)
-    }
-}
-
-/// What a failed read says.
-pub(crate) fn why_failed(error: &sqlx::Error) -> (Kind, String) {
+pub(crate) fn failed_read(operation: &'static str, error: &rusqlite::Error) -> PortError {
     let (kind, what) = match primary_code(error) {
         Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
             (Kind::Corrupt, "the database file is damaged; restore it from a backup")
         }
         Some(_) | None => (Kind::Unavailable, "the database can't be read"),
     };
-    (kind, format!("{what}: {error}"))
+    PortError::new(kind, operation, format!("{what}: {error}"))
 }
 
 pub(crate) const SQLITE_BUSY: i32 = 5;
@@ -210,7 +246,6 @@ pub(crate) const SQLITE_CONSTRAINT: i32 = 19;
 pub(crate) const SQLITE_NOTADB: i32 = 26;
 
 /// SQLite's primary result code, when SQLite it was that failed.
-pub(crate) fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+pub(crate) fn primary_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code & 0xff)
 }

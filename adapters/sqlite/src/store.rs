@@ -13,16 +13,16 @@ use rideplane_ports::{
     BookingFilter, Commit, CommitError, Due, IdempotencyId, IdempotencyRecord, Kind, Page, PortError,
     Profile, Store, Stored, Telemetry, VehicleRecord,
 };
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, SqlitePool};
+use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::{Memory, Rows};
 use crate::config::SqliteConfig;
-use crate::lookup::{Lookups, Table};
+use crate::lookups;
 use crate::open;
 use crate::prepared::Prepared;
-use crate::rows::{self, Result, Row, failed_read};
+use crate::readers::Readers;
+use crate::rows::{self, Result, Source};
 use crate::writer::{Op, Outcome, Work, Writer};
 
 /// How many operations may wait before callers wait to be heard.
@@ -34,8 +34,7 @@ const QUEUE: usize = 1024;
 pub struct SqliteStore {
     /// `None` when opened for reading.
     writable: Option<Writable>,
-    pub(crate) pool: SqlitePool,
-    pub(crate) lookups: Lookups,
+    pub(crate) readers: Readers,
 }
 
 #[derive(Debug)]
@@ -47,7 +46,7 @@ struct Writable {
 
 impl SqliteStore {
     /// Opens the file for writing, makes it when it is missing, and brings its schema up to date. Must run within a
-    /// tokio runtime, which then carries the writer.
+    /// tokio runtime, whose waiting threads carry the long reads.
     ///
     /// # Errors
     /// [`Kind::Conflict`] when another process writes to it, [`Kind::Rejected`] when its schema is newer than this
@@ -56,13 +55,17 @@ impl SqliteStore {
     pub async fn open(config: SqliteConfig) -> Result<Self> {
         let memory = Arc::new(Memory::new(config.cached_rows));
         let batches = Arc::new(AtomicU64::new(0));
-        let (path, readers) = (config.path.clone(), config.readers);
-        let writer = Writer::open(config, Arc::clone(&memory), Arc::clone(&batches)).await?;
-        let pool = open::read_pool(&path, readers).await?;
         let (sender, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(writer.run(receiver));
-        let lookups = Lookups::start(pool.clone());
-        Ok(Self { writable: Some(Writable { writer: sender, memory, batches }), pool, lookups })
+        let writing = (Arc::clone(&memory), Arc::clone(&batches));
+        let readers = apart(move || {
+            let (path, readers) = (config.path.clone(), config.readers);
+            let writer = Writer::open(config, writing.0, writing.1)?;
+            let readers = Readers::open(&path, readers)?;
+            writer.start(receiver)?;
+            Ok(readers)
+        })
+        .await?;
+        Ok(Self { writable: Some(Writable { writer: sender, memory, batches }), readers })
     }
 
     /// Opens an existing file for reading only, also while another process writes to it. Every write is refused, and
@@ -71,19 +74,22 @@ impl SqliteStore {
     /// # Errors
     /// [`Kind::Rejected`] when its schema is not the one of this build, [`Kind::Unavailable`] when it can't be opened.
     pub async fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        let pool = open::read_pool(path.as_ref(), 2).await?;
-        open::check(&pool, path.as_ref()).await?;
-        let lookups = Lookups::start(pool.clone());
-        Ok(Self { writable: None, pool, lookups })
+        let path = path.as_ref().to_owned();
+        let readers = apart(move || {
+            open::check(&open::reader(&path)?, &path)?;
+            Readers::open(&path, 2)
+        })
+        .await?;
+        Ok(Self { writable: None, readers })
     }
 
     /// Finishes what was begun and lets go of the file. Dropping the store does the same, a moment later.
     pub async fn close(&self) {
+        self.readers.close();
         if self.writable.is_some() {
-            // Closed already, or by the end of the runtime: both leave nothing to do.
+            // The last connection to go tidies the file up. Closed already leaves nothing to do.
             drop(self.ask(Work::Close).await);
         }
-        self.pool.close().await;
     }
 
     /// Bounds the size of the file to `pages` of 4 KiB until it is closed. Beyond that commits end with
@@ -142,26 +148,14 @@ impl SqliteStore {
         }
     }
 
-    async fn one<T>(
-        &self,
-        table: Table,
-        operation: &'static str,
-        key: &[&str],
-        read: impl Fn(&Row<'_>) -> Result<T>,
-    ) -> Result<Option<T>> {
-        let row = self.lookups.row(table, key).await?;
-        row.as_ref().map(|row| read(&Row::new(row, operation, table.name()))).transpose()
-    }
-
-    async fn shared_booking(&self, id: &BookingId) -> Result<Option<Arc<Stored<Booking>>>> {
+    fn shared_booking(&self, id: &BookingId) -> Result<Option<Arc<Stored<Booking>>>> {
         let moment = match self.recall(|rows| rows.bookings.get(id)) {
             Some(Ok(stored)) => return Ok(Some(stored)),
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let text = id.to_string();
-        let found =
-            self.one(Table::Bookings, "store.booking", &[&text], |row| row.stored(1)).await?.map(Arc::new);
+        let look = |connection: &Connection| lookups::booking(connection, id);
+        let found = self.readers.at_once("store.booking", look)?.map(Arc::new);
         if let (Some(stored), Some(moment)) = (&found, moment) {
             self.fill(|rows| rows.bookings.fill(*id, Arc::clone(stored), moment));
         }
@@ -177,8 +171,7 @@ impl Store for SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let found: Option<Stored<Vehicle>> =
-            self.one(Table::Vehicles, "store.vehicle", &[id.as_str()], |row| row.stored(1)).await?;
+        let found = self.readers.at_once("store.vehicle", |connection| lookups::vehicle(connection, id))?;
         if let (Some(stored), Some(moment)) = (&found, moment) {
             self.fill(|rows| rows.vehicles.fill(id.clone(), Arc::new(stored.clone()), moment));
         }
@@ -186,11 +179,11 @@ impl Store for SqliteStore {
     }
 
     async fn booking(&self, id: &BookingId) -> Result<Option<Stored<Booking>>> {
-        Ok(self.shared_booking(id).await?.map(|stored| (*stored).clone()))
+        Ok(self.shared_booking(id)?.map(|stored| (*stored).clone()))
     }
 
     async fn booking_of(&self, user: &UserId, id: &BookingId) -> Result<Option<Stored<Booking>>> {
-        let found = self.shared_booking(id).await?.filter(|stored| stored.state.user_id == *user);
+        let found = self.shared_booking(id)?.filter(|stored| stored.state.user_id == *user);
         Ok(found.map(|stored| (*stored).clone()))
     }
 
@@ -219,16 +212,17 @@ impl Store for SqliteStore {
         let sql = "SELECT id, 'booking' AS kind, deadline FROM bookings WHERE deadline <= ?1
                    UNION ALL SELECT id, 'vehicle', deadline FROM vehicles WHERE deadline <= ?1
                    ORDER BY deadline, kind, id LIMIT ?2";
-        let query = sqlx::query(sql).bind(now.as_micros()).bind(at_most(limit));
-        let found = query.fetch_all(&self.pool).await.map_err(failed_read(OPERATION))?;
-        let read = |row: &SqliteRow| {
-            let row = Row::new(row, OPERATION, "bookings or vehicles");
-            Ok(Due { key: row.key(1, 0)?, deadline: row.time(2)? })
+        let read = move |connection: &Connection| {
+            let source = Source::new(OPERATION, "bookings or vehicles");
+            source.all(connection, sql, params![now.as_micros(), at_most(limit)], |row| {
+                Ok(Due { key: row.key(1, 0)?, deadline: row.time(2)? })
+            })
         };
-        found.iter().map(read).collect()
+        self.readers.apart(OPERATION, read).await
     }
 
     async fn next_deadline(&self) -> Result<Option<Timestamp>> {
+        const OPERATION: &str = "store.next_deadline";
         let known = self.recall(|rows| {
             rows.deadlines.as_ref().map(|deadlines| deadlines.iter().next().map(|(deadline, _)| *deadline))
         });
@@ -238,9 +232,11 @@ impl Store for SqliteStore {
         let sql = "SELECT min(deadline) FROM (
                    SELECT min(deadline) AS deadline FROM bookings WHERE deadline IS NOT NULL
                    UNION ALL SELECT min(deadline) FROM vehicles WHERE deadline IS NOT NULL)";
-        let query = sqlx::query_scalar::<_, Option<i64>>(sql);
-        let found = query.fetch_one(&self.pool).await.map_err(failed_read("store.next_deadline"))?;
-        Ok(found.map(Timestamp::from_micros))
+        let read = move |connection: &Connection| {
+            let source = Source::new(OPERATION, "bookings or vehicles");
+            source.first(connection, sql, [], |row| row.get::<Option<i64>>(0))
+        };
+        Ok(self.readers.apart(OPERATION, read).await?.flatten().map(Timestamp::from_micros))
     }
 
     async fn silent_vehicles(&self, before: Timestamp, limit: usize) -> Result<Vec<VehicleId>> {
@@ -248,9 +244,11 @@ impl Store for SqliteStore {
         let sql = "SELECT vehicle_id, last_reported FROM telemetry WHERE watched = 1 AND last_reported IS NULL
                    UNION ALL SELECT vehicle_id, last_reported FROM telemetry WHERE watched = 1 AND last_reported < ?1
                    ORDER BY last_reported, vehicle_id LIMIT ?2";
-        let query = sqlx::query(sql).bind(before.as_micros()).bind(at_most(limit));
-        let found = query.fetch_all(&self.pool).await.map_err(failed_read(OPERATION))?;
-        found.iter().map(|row| Row::new(row, OPERATION, "telemetry").parse(0)).collect()
+        let read = move |connection: &Connection| {
+            let params = params![before.as_micros(), at_most(limit)];
+            Source::new(OPERATION, "telemetry").all(connection, sql, params, |row| row.parse(0))
+        };
+        self.readers.apart(OPERATION, read).await
     }
 
     async fn bookings_of(&self, user: &UserId, filter: &BookingFilter) -> Result<Page<Stored<Booking>>> {
@@ -260,35 +258,37 @@ impl Store for SqliteStore {
                    WHERE user_id = ?1 AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR (created_at, id) <
                    (SELECT created_at, id FROM bookings WHERE id = ?3 AND user_id = ?1))
                    ORDER BY created_at DESC, id DESC LIMIT ?4";
-        let found = sqlx::query(sql)
-            .bind(user.as_str())
-            .bind(filter.status.map(|status| status.as_str()))
-            .bind(filter.before.map(|id| id.to_string()))
-            .bind(at_most(limit.saturating_add(1)))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed_read(OPERATION))?;
-        let items: Result<Vec<_>> =
-            found.iter().take(limit).map(|row| Row::new(row, OPERATION, "bookings").stored(1)).collect();
-        Ok(Page { items: items?, more: found.len() > limit })
+        let (user, status) = (user.clone(), filter.status.map(|status| status.as_str()));
+        let before = filter.before.map(|id| id.to_string());
+        let read = move |connection: &Connection| {
+            let params = params![user.as_str(), status, before, at_most(limit.saturating_add(1))];
+            // The one beyond the page only says that there is more: it may be damaged.
+            let mut room = limit;
+            let found = Source::new(OPERATION, "bookings").all(connection, sql, params, |row| {
+                let within = room > 0;
+                room = room.saturating_sub(1);
+                within.then(|| row.stored(1)).transpose()
+            })?;
+            let more = found.len() > limit;
+            Ok(Page { items: found.into_iter().flatten().collect(), more })
+        };
+        self.readers.apart(OPERATION, read).await
     }
 
     async fn vehicles(&self, after: Option<&VehicleId>, limit: usize) -> Result<Vec<VehicleRecord>> {
         const OPERATION: &str = "store.vehicles";
-        let sql = format!(
-            "SELECT v.id, v.version, v.state, {} FROM vehicles v LEFT JOIN telemetry t ON t.vehicle_id = v.id
-             WHERE v.id > ?1 ORDER BY v.id LIMIT ?2",
-            rows::TELEMETRY
-        );
-        let query =
-            sqlx::query(AssertSqlSafe(sql)).bind(after.map_or("", VehicleId::as_str)).bind(at_most(limit));
-        let found = query.fetch_all(&self.pool).await.map_err(failed_read(OPERATION))?;
-        let read = |row: &SqliteRow| {
-            let row = Row::new(row, OPERATION, "vehicles");
-            let telemetry = rows::telemetry(&row, row.parse(0)?, 4)?;
-            Ok(VehicleRecord { vehicle: row.stored(1)?, telemetry })
+        let sql = "SELECT v.id, v.version, v.state, t.last_reported, t.lat, t.lon, t.charge, t.range_m
+                   FROM vehicles v LEFT JOIN telemetry t ON t.vehicle_id = v.id
+                   WHERE v.id > ?1 ORDER BY v.id LIMIT ?2";
+        let after = after.map_or_else(String::new, |id| id.as_str().to_owned());
+        let read = move |connection: &Connection| {
+            let source = Source::new(OPERATION, "vehicles");
+            source.all(connection, sql, params![after, at_most(limit)], |row| {
+                let telemetry = rows::telemetry(row, row.parse(0)?, 3)?;
+                Ok(VehicleRecord { vehicle: row.stored(1)?, telemetry })
+            })
         };
-        found.iter().map(read).collect()
+        self.readers.apart(OPERATION, read).await
     }
 
     async fn telemetry(&self, id: &VehicleId) -> Result<Option<Telemetry>> {
@@ -297,8 +297,8 @@ impl Store for SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let read = |row: &Row<'_>| rows::telemetry(row, id.clone(), 1);
-        let found = self.one(Table::Telemetry, "store.telemetry", &[id.as_str()], read).await?.flatten();
+        let found =
+            self.readers.at_once("store.telemetry", |connection| lookups::telemetry(connection, id))?;
         if let Some(moment) = moment {
             self.fill(|rows| rows.telemetry.fill(id.clone(), found.clone(), moment));
         }
@@ -318,8 +318,8 @@ impl Store for SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let keys = [id.user_id.as_str(), id.key.as_str()];
-        let found = self.one(Table::Idempotency, "store.idempotency", &keys, rows::idempotency).await?;
+        let look = |connection: &Connection| lookups::idempotency(connection, id);
+        let found = self.readers.at_once("store.idempotency", look)?;
         if let Some(moment) = moment {
             let record = found.clone().map(Arc::new);
             self.fill(|rows| rows.idempotency.fill(id.clone(), record, moment));
@@ -333,8 +333,7 @@ impl Store for SqliteStore {
             Some(Err(moment)) => Some(moment),
             None => None,
         };
-        let read = |row: &Row<'_>| row.json::<Profile>(1);
-        let found = self.one(Table::Profiles, "store.profile", &[user.as_str()], read).await?;
+        let found = self.readers.at_once("store.profile", |connection| lookups::profile(connection, user))?;
         if let Some(moment) = moment {
             let profile = found.clone().map(Arc::new);
             self.fill(|rows| rows.profiles.fill(user.clone(), profile, moment));
@@ -350,14 +349,23 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<()> {
+        const OPERATION: &str = "store.ping";
         if let Some(writable) = &self.writable
             && writable.writer.is_closed()
         {
-            return Err(PortError::new(Kind::Unavailable, "store.ping", "the store is closed"));
+            return Err(PortError::new(Kind::Unavailable, OPERATION, "the store is closed"));
         }
-        let query = sqlx::query("SELECT 1 FROM sqlite_schema LIMIT 1");
-        query.execute(&self.pool).await.map(drop).map_err(failed_read("store.ping"))
+        self.readers.at_once(OPERATION, |connection| {
+            let sql = "SELECT 1 FROM sqlite_schema LIMIT 1";
+            Source::new(OPERATION, "sqlite_schema").first(connection, sql, [], |_| Ok(())).map(drop)
+        })
     }
+}
+
+/// Does what waits for the disk where tokio lets threads wait.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let broken = |_| PortError::new(Kind::Unavailable, "store.open", "opening the database was broken off");
+    tokio::task::spawn_blocking(work).await.map_err(broken)?
 }
 
 /// A limit as SQLite takes it.

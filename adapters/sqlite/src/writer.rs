@@ -1,6 +1,6 @@
-//! The one task that writes.
+//! The one thread that writes.
 //!
-//! Callers send operations and wait; the task takes all that are waiting and carries them out in one transaction.
+//! Callers send operations and wait; the thread takes all that are waiting and carries them out in one transaction.
 //! While the disk syncs one batch, the next one gathers: the more callers, the larger the batch, and nobody ever waits
 //! for a clock. An operation is answered after the COMMIT, and memory learns of it in between.
 
@@ -9,38 +9,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{AggregateKey, CommitError, Kind, PortError, Profile, Telemetry};
-use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+use rideplane_ports::{CommitError, Kind, PortError, Profile, Telemetry};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::batch::{Known, LoadError};
-use crate::bulk::Texts;
+use crate::batch::Known;
 use crate::cache::{Deadlines, Memory};
 use crate::config::SqliteConfig;
-use crate::open;
 use crate::prepared::Prepared;
-use crate::rows::{Result, Row, SQLITE_BUSY, SQLITE_CONSTRAINT, SQLITE_FULL, failed_read, primary_code};
+use crate::rows::{Result, SQLITE_BUSY, SQLITE_CONSTRAINT, SQLITE_FULL, Source, failed_read, primary_code};
 use crate::waiting::EventKey;
+use crate::{open, statements};
 
 /// What is asked of the writer.
 #[derive(Debug)]
 pub(crate) enum Work {
     Commit(Box<Prepared>),
     Telemetry(Vec<Telemetry>),
-    Profile {
-        profile: Profile,
-        json: String,
-    },
-    /// `json`: the same as an array of `[aggregate_type, aggregate_id, aggregate_version]`.
-    Published {
-        events: Vec<EventKey>,
-        json: String,
-    },
-    Handled {
-        consumer: String,
-        event_id: String,
-        at: Timestamp,
-    },
+    Profile { profile: Profile, json: String },
+    Published(Vec<EventKey>),
+    Handled { consumer: String, event_id: String, at: Timestamp },
     LimitPages(u32),
     Close,
 }
@@ -66,11 +54,13 @@ pub(crate) struct Op {
 #[derive(Debug)]
 enum Failure {
     /// Nothing was done.
-    Nothing(sqlx::Error),
+    Nothing(rusqlite::Error),
+    /// What the batch builds on can't be read; nothing was done.
+    Read(PortError),
     /// A row stands in the way of one of them; nothing was done.
     Row(String),
     /// The COMMIT failed in a way that says nothing.
-    Unknown(sqlx::Error),
+    Unknown(rusqlite::Error),
 }
 
 /// The writer's belongings.
@@ -78,8 +68,7 @@ pub(crate) struct Writer {
     config: SqliteConfig,
     memory: Arc<Memory>,
     /// `None` after a failure that may have broken it.
-    connection: Option<SqliteConnection>,
-    texts: Texts,
+    connection: Option<Connection>,
     /// How many transactions were committed.
     batches: Arc<AtomicU64>,
     /// Until the connection is closed.
@@ -92,7 +81,7 @@ impl Work {
             Self::Commit(_) => "store.commit",
             Self::Telemetry(_) => "store.record_telemetry",
             Self::Profile { .. } => "store.put_profile",
-            Self::Published { .. } => "outbox.mark_published",
+            Self::Published(_) => "outbox.mark_published",
             Self::Handled { .. } => "inbox.mark_handled",
             Self::LimitPages(_) => "store.limit_pages",
             Self::Close => "store.close",
@@ -100,20 +89,25 @@ impl Work {
     }
 }
 
-impl From<LoadError> for Failure {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Sql(error) => error.into(),
-            LoadError::Row(error) => Self::Row(error.to_string()),
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match primary_code(&error) {
+            Some(SQLITE_CONSTRAINT) => Self::Row(error.to_string()),
+            Some(_) | None => Self::Nothing(error),
         }
     }
 }
 
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        match primary_code(&error) {
-            Some(SQLITE_CONSTRAINT) => Self::Row(error.to_string()),
-            Some(_) | None => Self::Nothing(error),
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        match error.kind() {
+            Kind::Corrupt => Self::Row(error.to_string()),
+            Kind::Unavailable
+            | Kind::RateLimited
+            | Kind::NotFound
+            | Kind::Conflict
+            | Kind::OutcomeUnknown
+            | Kind::Rejected => Self::Read(error),
         }
     }
 }
@@ -128,6 +122,9 @@ impl Failure {
             ),
             Self::Nothing(error) => {
                 PortError::new(Kind::Unavailable, operation, format!("nothing was written: {error}"))
+            }
+            Self::Read(error) => {
+                PortError::new(error.kind(), operation, format!("nothing was written: {error}"))
             }
             Self::Row(message) => PortError::new(
                 Kind::Corrupt,
@@ -144,42 +141,50 @@ impl Failure {
 }
 
 impl Writer {
-    pub(crate) async fn open(
-        config: SqliteConfig,
-        memory: Arc<Memory>,
-        batches: Arc<AtomicU64>,
-    ) -> Result<Self> {
-        let lock = open::lock(&config.path).await?;
-        let mut writer = Self { config, memory, connection: None, texts: Texts::default(), batches, lock };
-        writer.ready().await?;
+    /// Opens the file for writing.
+    pub(crate) fn open(config: SqliteConfig, memory: Arc<Memory>, batches: Arc<AtomicU64>) -> Result<Self> {
+        let lock = open::lock(&config.path)?;
+        let mut writer = Self { config, memory, connection: None, batches, lock };
+        writer.ready()?;
         Ok(writer)
     }
 
-    /// Works until everybody who could ask has gone.
-    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Op>) {
+    /// Works on a thread of its own until everybody who could ask has gone. SQLite's calls wait for the disk, and on a
+    /// thread of a runtime they would keep others waiting.
+    pub(crate) fn start(self, inbox: mpsc::Receiver<Op>) -> Result<()> {
+        let thread = std::thread::Builder::new().name("sqlite-writer".to_owned());
+        thread.spawn(move || self.run(inbox)).map(drop).map_err(|error| {
+            PortError::new(
+                Kind::Unavailable,
+                "store.open",
+                format!("can't start the writing thread: {error}"),
+            )
+        })
+    }
+
+    fn run(mut self, mut inbox: mpsc::Receiver<Op>) {
         let mut ops = Vec::new();
         let mut closing = None;
-        while closing.is_none() && inbox.recv_many(&mut ops, self.config.max_batch.max(1)).await > 0 {
-            self.gather(&mut inbox, &mut ops).await;
+        while closing.is_none() && inbox.blocking_recv_many(&mut ops, self.config.max_batch.max(1)) > 0 {
             let mut batch = Vec::with_capacity(ops.len());
             for op in ops.drain(..) {
                 match op.work {
                     Work::Close => closing = Some(op.answer),
                     Work::LimitPages(pages) => {
-                        let outcome = self.limit(pages).await;
+                        let outcome = self.limit(pages);
                         drop(op.answer.send(outcome));
                     }
                     work @ (Work::Commit(_)
                     | Work::Telemetry(_)
                     | Work::Profile { .. }
-                    | Work::Published { .. }
+                    | Work::Published(_)
                     | Work::Handled { .. }) => batch.push(Op { work, answer: op.answer }),
                 }
             }
-            self.carry_out(batch).await;
+            self.carry_out(batch);
         }
         if let Some(connection) = self.connection.take()
-            && let Err(error) = connection.close().await
+            && let Err((_, error)) = connection.close()
         {
             tracing::warn!(%error, "the database did not close cleanly; nothing is lost");
         }
@@ -189,33 +194,18 @@ impl Writer {
         }
     }
 
-    /// Lets every task that is ready run before the batch is closed, as long as that brings more: a larger batch costs
-    /// little more than a small one. Where nobody else is ready, nobody waits.
-    async fn gather(&self, inbox: &mut mpsc::Receiver<Op>, ops: &mut Vec<Op>) {
-        let mut before = 0;
-        while before < ops.len() && ops.len() < self.config.max_batch {
-            before = ops.len();
-            tokio::task::yield_now().await;
-            while ops.len() < self.config.max_batch
-                && let Ok(op) = inbox.try_recv()
-            {
-                ops.push(op);
-            }
-        }
-    }
-
-    async fn carry_out(&mut self, batch: Vec<Op>) {
+    fn carry_out(&mut self, batch: Vec<Op>) {
         if batch.is_empty() {
             return;
         }
         let works: Vec<&Work> = batch.iter().map(|op| &op.work).collect();
-        let outcomes = match self.attempt(&works).await {
+        let outcomes = match self.attempt(&works) {
             Ok(outcomes) => outcomes,
             // One of them met a row that can't be there. It must not take the others with it.
             Err(Failure::Row(_)) if works.len() > 1 => {
                 let mut outcomes = Vec::with_capacity(works.len());
                 for work in &works {
-                    outcomes.push(match self.attempt(&[*work]).await {
+                    outcomes.push(match self.attempt(&[*work]) {
                         Ok(mut outcome) => outcome.pop().unwrap_or(Outcome::Done),
                         Err(failure) => Outcome::Failed(failure.of(work.operation())),
                     });
@@ -234,19 +224,22 @@ impl Writer {
     }
 
     /// Carries all of it out in one transaction, or nothing.
-    async fn attempt(&mut self, works: &[&Work]) -> std::result::Result<Vec<Outcome>, Failure> {
-        let result = self.transact(works).await;
+    fn attempt(&mut self, works: &[&Work]) -> std::result::Result<Vec<Outcome>, Failure> {
+        let result = self.transact(works);
         let Err(failure) = &result else {
             return result;
         };
-        if let Some(connection) = &mut self.connection {
-            // SQLite may have rolled back already; then this says so, and that is fine.
-            drop(sqlx::query("ROLLBACK").execute(connection).await);
+        if let Some(connection) = &self.connection
+            && !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a batch could not be taken back; the connection is made anew");
+            self.connection = None;
         }
         match failure {
             Failure::Row(_) => {}
             Failure::Nothing(error) if primary_code(error) == Some(SQLITE_FULL) => {}
-            Failure::Nothing(_) => self.connection = None,
+            Failure::Nothing(_) | Failure::Read(_) => self.connection = None,
             Failure::Unknown(_) => {
                 self.connection = None;
                 self.memory.rows().clear();
@@ -255,13 +248,10 @@ impl Writer {
         result
     }
 
-    async fn transact(&mut self, works: &[&Work]) -> std::result::Result<Vec<Outcome>, Failure> {
+    fn transact(&mut self, works: &[&Work]) -> std::result::Result<Vec<Outcome>, Failure> {
         let memory = Arc::clone(&self.memory);
-        let (connection, texts) = self
-            .ready()
-            .await
-            .map_err(|error| Failure::Nothing(sqlx::Error::Io(std::io::Error::other(error.to_string()))))?;
-        let mut known = Known::load(works, &memory, connection).await?;
+        let connection = self.ready()?;
+        let mut known = Known::load(works, &memory, connection)?;
         let outcomes: Vec<Outcome> = works
             .iter()
             .map(|work| match work {
@@ -272,7 +262,7 @@ impl Writer {
                 Work::Handled { consumer, event_id, .. } => Outcome::News(known.is_news(consumer, event_id)),
                 Work::Telemetry(_)
                 | Work::Profile { .. }
-                | Work::Published { .. }
+                | Work::Published(_)
                 | Work::LimitPages(_)
                 | Work::Close => Outcome::Done,
             })
@@ -286,10 +276,10 @@ impl Writer {
         if accepted.is_empty() {
             return Ok(outcomes);
         }
-        write(connection, texts, &accepted).await?;
-        remember(&memory, &accepted);
-        if accepted.iter().any(|work| matches!(work, Work::Published { .. }))
-            && let Err(error) = begin_waiting(&memory, connection).await
+        let written = write(connection, &memory, &accepted)?;
+        remember(&memory, written);
+        if accepted.iter().any(|work| matches!(work, Work::Published(_)))
+            && let Err(error) = begin_waiting(&memory, connection)
         {
             // What was written is written; the file goes on being asked.
             tracing::debug!(%error, "the outbox could not be read");
@@ -299,30 +289,26 @@ impl Writer {
     }
 
     /// The connection, made anew after a failure, with memory's deadlines in step with the file.
-    async fn ready(&mut self) -> Result<(&mut SqliteConnection, &mut Texts)> {
+    fn ready(&mut self) -> Result<&Connection> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => open::connect(&self.config).await?,
+            None => open::connect(&self.config)?,
         };
-        let connection = self.connection.insert(connection);
+        let connection = &*self.connection.insert(connection);
         if self.memory.rows().deadlines.is_none() {
-            let deadlines = load_deadlines(connection).await?;
-            begin_waiting(&self.memory, connection).await.map_err(failed_read("store.open"))?;
+            let deadlines = load_deadlines(connection)?;
+            begin_waiting(&self.memory, connection).map_err(|error| failed_read("store.open", &error))?;
             self.memory.rows().deadlines = Some(deadlines);
         }
-        Ok((connection, &mut self.texts))
+        Ok(connection)
     }
 
-    async fn limit(&mut self, pages: u32) -> Outcome {
-        let connection = match self.ready().await {
-            Ok((connection, _)) => connection,
-            Err(error) => return Outcome::Failed(error),
-        };
-        let sql = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
-        match sqlx::query(sql).execute(connection).await {
-            Ok(_) => Outcome::Done,
-            Err(error) => Outcome::Failed(failed_read("store.limit_pages")(error)),
-        }
+    fn limit(&mut self, pages: u32) -> Outcome {
+        let limited = self.ready().and_then(|connection| {
+            let limited = connection.pragma_update(None, "max_page_count", pages);
+            limited.map_err(|error| failed_read("store.limit_pages", &error))
+        });
+        limited.map_or_else(Outcome::Failed, |()| Outcome::Done)
     }
 }
 
@@ -332,7 +318,7 @@ impl Work {
             Self::Commit(commit) => Some(commit),
             Self::Telemetry(_)
             | Self::Profile { .. }
-            | Self::Published { .. }
+            | Self::Published(_)
             | Self::Handled { .. }
             | Self::LimitPages(_)
             | Self::Close => None,
@@ -340,44 +326,54 @@ impl Work {
     }
 }
 
-/// Writes everything in one transaction and one call. Nobody else writes, so what was judged before it began still holds.
-async fn write(
-    connection: &mut SqliteConnection,
-    texts: &mut Texts,
-    works: &[&Work],
-) -> std::result::Result<(), Failure> {
-    let mut commits = Vec::new();
-    let mut reports = Vec::new();
-    let mut profiles = Vec::new();
-    let mut published = Vec::new();
-    let mut handled = Vec::new();
-    for work in works {
-        match work {
-            Work::Commit(commit) => commits.push(&**commit),
-            Work::Telemetry(some) => reports.extend(some),
-            Work::Profile { profile, json } => profiles.push((profile.user_id.as_str(), json.as_str())),
-            Work::Handled { consumer, event_id, at } => {
-                handled.push((consumer.as_str(), event_id.as_str(), at.as_micros()));
-            }
-            Work::Published { json, .. } => published.push(json.as_str()),
-            Work::LimitPages(_) | Work::Close => {}
-        }
-    }
-    texts.begin("BEGIN IMMEDIATE;");
-    texts.commits(&commits)?;
-    texts.telemetry(&reports)?;
-    texts.profiles(&profiles)?;
-    texts.handled(&handled)?;
-    for events in published {
-        texts.published(events)?;
-    }
-    texts.end("COMMIT");
-    texts.run(connection).await.map_err(committing)
+/// Work that was written, with what its writing told.
+enum Written<'w> {
+    /// A commit, with the number of its first event.
+    Commit(&'w Prepared, i64),
+    /// Published events, by their numbers where memory knew them.
+    Published(Option<Vec<i64>>),
+    Other(&'w Work),
 }
 
-/// What a failure means in which the COMMIT may have had a part. SQLite's own word for a full disk, a busy file or a row in
+/// Writes everything in one transaction. Nobody else writes, so what was judged before it began still holds.
+fn write<'w>(
+    connection: &Connection,
+    memory: &Memory,
+    works: &[&'w Work],
+) -> std::result::Result<Vec<Written<'w>>, Failure> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let mut written = Vec::with_capacity(works.len());
+    for work in works {
+        match work {
+            Work::Commit(commit) => {
+                written.push(Written::Commit(commit, statements::commit(connection, commit)?));
+                continue;
+            }
+            Work::Published(events) => {
+                let numbers = memory.rows().waiting.numbers(events);
+                match &numbers {
+                    Some(numbers) => statements::published_numbers(connection, numbers)?,
+                    None => statements::published_events(connection, events)?,
+                }
+                written.push(Written::Published(numbers));
+                continue;
+            }
+            Work::Telemetry(reports) => statements::telemetry(connection, reports)?,
+            Work::Profile { profile, json } => statements::profile(connection, profile, json)?,
+            Work::Handled { consumer, event_id, at } => {
+                statements::handled(connection, consumer, event_id, *at)?;
+            }
+            Work::LimitPages(_) | Work::Close => {}
+        }
+        written.push(Written::Other(work));
+    }
+    connection.execute_batch("COMMIT").map_err(committing)?;
+    Ok(written)
+}
+
+/// What a failed COMMIT means. SQLite's own word for a full disk, a busy file or a row in
 /// the way is that nothing was written.
-fn committing(error: sqlx::Error) -> Failure {
+fn committing(error: rusqlite::Error) -> Failure {
     match primary_code(&error) {
         Some(SQLITE_CONSTRAINT) => Failure::Row(error.to_string()),
         Some(SQLITE_FULL | SQLITE_BUSY) => Failure::Nothing(error),
@@ -386,64 +382,49 @@ fn committing(error: sqlx::Error) -> Failure {
 }
 
 /// Takes what is durable now into memory.
-fn remember(memory: &Memory, works: &[&Work]) {
+fn remember(memory: &Memory, written: Vec<Written<'_>>) {
     let mut rows = memory.rows();
-    for work in works {
-        match work {
-            Work::Commit(commit) => {
-                for change in &commit.vehicles {
-                    let id = change.stored.state.id.clone();
-                    if let Some(deadlines) = &mut rows.deadlines {
-                        deadlines.set(AggregateKey::Vehicle(id.clone()), change.deadline);
-                    }
-                    rows.vehicles.put(id, Arc::clone(&change.stored));
+    for written in written {
+        match written {
+            Written::Commit(commit, first_event) => rows.take(commit, first_event),
+            Written::Published(Some(numbers)) => rows.waiting.remove(&numbers),
+            // Memory holds none that waits.
+            Written::Published(None) => {}
+            Written::Other(work) => match work {
+                Work::Telemetry(reports) => reports.iter().for_each(|report| rows.report(report)),
+                Work::Profile { profile, .. } => {
+                    rows.profiles.put(profile.user_id.clone(), Some(Arc::new(profile.clone())));
                 }
-                for change in &commit.bookings {
-                    let id = change.stored.state.id;
-                    if let Some(deadlines) = &mut rows.deadlines {
-                        deadlines.set(AggregateKey::Booking(id), change.deadline);
-                    }
-                    rows.bookings.put(id, Arc::clone(&change.stored));
+                Work::Handled { consumer, event_id, .. } => {
+                    rows.handled.put((consumer.clone(), event_id.clone()), true);
                 }
-                rows.waiting.add(&commit.events);
-                if let Some(write) = &commit.idempotency {
-                    rows.idempotency.put(write.id.clone(), Some(Arc::new(write.record.clone())));
-                }
-            }
-            Work::Telemetry(reports) => reports.iter().for_each(|report| rows.report(report)),
-            Work::Profile { profile, .. } => {
-                rows.profiles.put(profile.user_id.clone(), Some(Arc::new(profile.clone())));
-            }
-            Work::Handled { consumer, event_id, .. } => {
-                rows.handled.put((consumer.clone(), event_id.clone()), true);
-            }
-            Work::Published { events, .. } => rows.waiting.remove(events),
-            Work::LimitPages(_) | Work::Close => {}
+                Work::Commit(_) | Work::Published(_) | Work::LimitPages(_) | Work::Close => {}
+            },
         }
     }
 }
 
 /// Lets memory know what waits for the bus as soon as nothing does.
-async fn begin_waiting(memory: &Memory, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+fn begin_waiting(memory: &Memory, connection: &Connection) -> rusqlite::Result<()> {
     if memory.rows().waiting.is_known() {
         return Ok(());
     }
-    let waits: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM outbox)").fetch_one(connection).await?;
+    let sql = "SELECT EXISTS (SELECT 1 FROM outbox)";
+    let waits: bool = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     if !waits {
         memory.rows().waiting.begin();
     }
     Ok(())
 }
 
-async fn load_deadlines(connection: &mut SqliteConnection) -> Result<Deadlines> {
-    const OPERATION: &str = "store.open";
+fn load_deadlines(connection: &Connection) -> Result<Deadlines> {
     let sql = "SELECT id, 'booking', deadline FROM bookings WHERE deadline IS NOT NULL
                UNION ALL SELECT id, 'vehicle', deadline FROM vehicles WHERE deadline IS NOT NULL";
+    let source = Source::new("store.open", "bookings or vehicles");
+    let found = source.all(connection, sql, [], |row| Ok((row.key(1, 0)?, row.time(2)?)))?;
     let mut deadlines = Deadlines::default();
-    for row in sqlx::query(sql).fetch_all(connection).await.map_err(failed_read(OPERATION))? {
-        let row = Row::new(&row, OPERATION, "bookings or vehicles");
-        deadlines.set(row.key(1, 0)?, Some(row.time(2)?));
+    for (key, deadline) in found {
+        deadlines.set(key, Some(deadline));
     }
     Ok(deadlines)
 }

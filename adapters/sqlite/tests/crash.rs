@@ -13,7 +13,6 @@ use rideplane_core::fleet::{self, Vehicle};
 use rideplane_ports::conformance::fixtures::{Journey, at};
 use rideplane_ports::{AggregateKey, AuditSource as _, Outbox as _, Store as _};
 use rideplane_sqlite::{SqliteConfig, SqliteStore};
-use sqlx::Connection as _;
 
 const FILE: &str = "RIDEPLANE_CRASH_FILE";
 const ROUND: &str = "RIDEPLANE_CRASH_ROUND";
@@ -100,7 +99,7 @@ async fn a_killed_process_loses_nothing_that_was_acknowledged() {
             );
         }
         store.close().await;
-        integrity(&path).await;
+        integrity(&path);
     }
     assert!(acknowledged.len() > 100, "the victims did something: {}", acknowledged.len());
 }
@@ -165,10 +164,8 @@ async fn audit(store: &SqliteStore) -> HashMap<String, u64> {
     versions
 }
 
-async fn integrity(path: &Path) {
-    let mut connection =
-        sqlx::SqliteConnection::connect(path.to_str().expect("a path in UTF-8")).await.unwrap();
-    let verdict: String =
-        sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection).await.unwrap();
+fn integrity(path: &Path) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");
 }

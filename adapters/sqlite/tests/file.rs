@@ -10,13 +10,12 @@ use rideplane_ports::{
     AuditSource as _, BookingFilter, CommitError, Inbox as _, Kind, Outbox as _, Store as _,
 };
 use rideplane_sqlite::{SqliteConfig, SqliteStore};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 use tempfile::TempDir;
 
-async fn sql(path: &Path, script: &str) {
-    let mut connection = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(script.to_owned()))).await.unwrap();
-    connection.close().await.unwrap();
+fn sql(path: &Path, script: &str) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.execute_batch(script).unwrap();
+    connection.close().unwrap();
 }
 
 fn folder() -> (TempDir, std::path::PathBuf) {
@@ -66,7 +65,7 @@ async fn a_second_writer_is_refused_and_readers_are_not() {
 async fn a_newer_schema_and_a_foreign_file_are_refused() {
     let (folder, path) = folder();
     open(&path).await.close().await;
-    sql(&path, "PRAGMA user_version = 7").await;
+    sql(&path, "PRAGMA user_version = 7");
     for error in [
         SqliteStore::open(SqliteConfig::new(&path)).await.unwrap_err(),
         SqliteStore::open_read_only(&path).await.unwrap_err(),
@@ -78,7 +77,7 @@ async fn a_newer_schema_and_a_foreign_file_are_refused() {
 
     let other = folder.path().join("other.db");
     std::fs::File::create(&other).unwrap();
-    sql(&other, "CREATE TABLE notes (text TEXT)").await;
+    sql(&other, "CREATE TABLE notes (text TEXT)");
     let error = SqliteStore::open(SqliteConfig::new(&other)).await.unwrap_err();
     assert!(error.to_string().contains("the database of another program"), "{error}");
 
@@ -153,8 +152,7 @@ async fn damage_is_named_never_a_panic() {
         "UPDATE bookings SET state = replace(state, 'reservation', 'secret@example.org');
          UPDATE vehicles SET state = '{'; UPDATE telemetry SET lat = 91.5;
          UPDATE events SET topic = 'rideplane.cats.v1' WHERE seq = 1",
-    )
-    .await;
+    );
     let store = open(&path).await;
     let id = journey.booking_id();
     let filter = BookingFilter { status: None, before: None, limit: 5 };
@@ -198,8 +196,7 @@ async fn one_bad_row_leaves_its_neighbours_alone() {
         "INSERT INTO events (aggregate_type, aggregate_id, aggregate_version, topic, name, at, data)
          SELECT 'vehicle', id, version + 1, 'rideplane.vehicles.v1', 'Ghost', 0, '{}'
          FROM vehicles WHERE id = 'sc-00007'",
-    )
-    .await;
+    );
     let store = Arc::new(open(&path).await);
     let commits: Vec<_> = (0..).zip(&mut journeys).map(|(n, journey)| journey.reserve(n, at(1))).collect();
     let running: Vec<_> = commits

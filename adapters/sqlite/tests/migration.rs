@@ -10,12 +10,10 @@ use rideplane_ports::{
     AuditSource as _, IdempotencyRecord, IdempotencyWrite, Inbox as _, Kind, Outbox as _, Profile, Store as _,
 };
 use rideplane_sqlite::{SqliteConfig, SqliteStore};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 
 /// Writes what `newer` holds into a file of the first schema.
-async fn as_version_1(newer: &Path, older: &Path) {
-    let url = format!("sqlite://{}?mode=rwc", older.display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+fn as_version_1(newer: &Path, older: &Path) {
+    let connection = rusqlite::Connection::open(older).unwrap();
     let script = format!(
         "{}
          ATTACH '{}' AS newer;
@@ -33,8 +31,8 @@ async fn as_version_1(newer: &Path, older: &Path) {
         include_str!("../migrations/0001_initial.sql"),
         newer.display()
     );
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(script))).await.unwrap();
-    connection.close().await.unwrap();
+    connection.execute_batch(&script).unwrap();
+    connection.close().unwrap();
 }
 
 /// Every aggregate with its state, events and postings.
@@ -74,7 +72,7 @@ async fn a_file_of_the_first_schema_is_carried_over() {
     let (dumps, waiting) = (dumps(&store).await, store.pending(999).await.unwrap());
     assert!(waiting.len() > 5, "some wait, five are published");
     store.close().await;
-    as_version_1(&made, &old).await;
+    as_version_1(&made, &old);
 
     let error = SqliteStore::open_read_only(&old).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Rejected);

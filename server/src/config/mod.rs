@@ -405,7 +405,7 @@ impl FromStr for StoreUrl {
         if DatabaseUrl::is_postgres(text) {
             return Ok(Self::Postgres(DatabaseUrl::new(text)));
         }
-        // `sqlite::memory:` and `?mode=` are sqlx's own; what is taken here is a plain path.
+        // `sqlite::memory:` and `?mode=` are other programs'; what is taken here is a plain path.
         let file = text.strip_prefix("sqlite:").ok_or(InvalidStoreUrl)?;
         let file = file.strip_prefix("//").unwrap_or(file);
         let plain = !file.is_empty() && !file.starts_with(':') && !file.contains(['?', '\0']);

@@ -3,7 +3,7 @@
 //! # Why the same seed gives the same report
 //! Journeys run side by side on several threads, and yet nothing depends on who comes first:
 //!
-//! - Time goes in windows of fifteen virtual minutes. A window has three parts, each ended by a barrier.
+//! - Time goes in windows of half a virtual hour. A window has three parts, each ended by a barrier.
 //!   1. The trips that begin in it look for vehicles; all see the index as it was when the window began. Then they reserve
 //!      in rounds: of those who want the same vehicle in one round the first in the trip log gets it; the others ask after
 //!      that, really are refused, hear of alternatives, and try one of them in the next round.
