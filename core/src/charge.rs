@@ -79,6 +79,8 @@ mod tests {
             let json = serde_json::to_string(&charge).unwrap();
             assert_eq!(serde_json::from_str::<Charge>(&json).unwrap(), charge);
         }
+        assert_eq!(Charge::from_basis_points(10_001), Charge::FULL, "more than full is full");
+        assert_eq!(Charge::from_basis_points(2_500).to_string(), "0.25");
         for bad in [-0.01, 1.01, f64::NAN, f64::INFINITY] {
             assert!(Charge::from_fraction(bad).is_err());
         }

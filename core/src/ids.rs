@@ -207,5 +207,6 @@ mod tests {
         assert!("018f3a5e000070008000000000000001".parse::<BookingId>().is_err());
         assert!("1".parse::<BookingId>().is_err());
         assert!(serde_json::from_str::<UserId>("\"a/b\"").is_err());
+        assert_eq!(Version::NONE.after(3).to_string(), "3");
     }
 }

@@ -97,3 +97,18 @@ pub trait Machine {
     /// When the host must next send the machine its `Tick`, and why.
     fn next_deadline(state: &Self::State) -> Option<(Timestamp, Self::DeadlineReason)>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_mixed_from_both_halves_of_the_entropy_and_the_number() {
+        let policy = Policy::default();
+        let id = |fresh, n| Context::new(Timestamp::from_unix_seconds(1_700_000_000), fresh, &policy).uuid(n);
+        // Computed by another program from the words of the documentation.
+        let expected = "018bcfe5-6800-7d6a-a395-f3dbf13273ec";
+        assert_eq!(id(0x0123_4567_89ab_cdef_fedc_ba98_7654_3210, 5).to_string(), expected);
+        assert_ne!(id(1 << 64, 0), id(0, 0), "the upper half counts");
+    }
+}

@@ -389,6 +389,12 @@ mod tests {
     }
 
     #[test]
+    fn a_log_shows_what_a_person_would_write() {
+        let money = Money::from_minor(450, Currency::EUR);
+        assert_eq!(format!("{money:?} {money} {:?}", Currency::JPY), "4.50 EUR 4.50 EUR JPY");
+    }
+
+    #[test]
     fn currencies_never_mix_and_overflow_is_an_error() {
         let (eur, usd) = (Money::from_minor(1, Currency::EUR), Money::from_minor(1, Currency::USD));
         assert_eq!(eur.add(usd), Err(MoneyError::CurrencyMismatch(Currency::EUR, Currency::USD)));

@@ -194,6 +194,8 @@ mod tests {
         );
         assert!("tomorrow".parse::<Timestamp>().is_err());
         assert!("2026-01-31T13:00:00".parse::<Timestamp>().is_err());
+        let error = serde_json::from_str::<Timestamp>("7").unwrap_err().to_string();
+        assert!(error.contains("an RFC 3339 time such as"), "{error}");
     }
 
     #[test]

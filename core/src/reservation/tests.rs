@@ -169,6 +169,22 @@ impl Model {
     }
 }
 
+#[test]
+fn a_confirmed_hold_ends_at_the_first_of_its_ends() {
+    let next = |offline_expires_at| {
+        let phase = Phase::Confirmed { unlock_expires_at: at(20), offline_expires_at };
+        Reservation::next_deadline(&Reservation { since: at(0), phase, vehicle_offline_since: Some(at(1)) })
+    };
+    assert_eq!(next(None), Some((at(20), DeadlineReason::Unlock)));
+    assert_eq!(next(Some(at(12))), Some((at(12), DeadlineReason::Offline)));
+    assert_eq!(
+        next(Some(at(20))),
+        Some((at(20), DeadlineReason::Unlock)),
+        "the rider's own time comes first"
+    );
+    assert_eq!(next(Some(at(21))), Some((at(20), DeadlineReason::Unlock)));
+}
+
 proptest! {
     #[test]
     fn agrees_with_the_model(steps in proptest::collection::vec((0..17_usize, 0..4_i64), 1..40)) {

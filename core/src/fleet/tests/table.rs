@@ -232,3 +232,13 @@ fn a_refusal_says_what_to_do_and_never_names_another_rider() {
     texts.dedup();
     insta::assert_snapshot!(texts.join("\n"));
 }
+
+#[test]
+fn a_rider_has_the_vehicle_since_it_opened() {
+    let reserved =
+        states().into_iter().find_map(|(_, state)| state.filter(|v| v.holder().is_some())).unwrap();
+    let opened = seconds(7);
+    let event = Event::VehicleUnlocked { booking_id: booking(1), at: opened };
+    let ridden = Vehicle::evolve(Some(reserved), &event).unwrap();
+    assert_eq!(ridden.holder().unwrap().since, opened);
+}

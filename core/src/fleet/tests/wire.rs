@@ -159,6 +159,8 @@ fn serde_spells_as_the_standards_do() {
         let row = vehicle.wire(NOW);
         assert_eq!(serde_json::to_string(&row.status).unwrap(), quoted(row.status.as_str()));
         assert_eq!(serde_json::to_string(&row.mds_state).unwrap(), quoted(row.mds_state.as_str()));
+        assert_eq!(row.status.to_string(), row.status.as_str());
+        assert_eq!(row.mds_state.to_string(), row.mds_state.as_str());
     }
     use MdsEventType::*;
     for event_type in [
@@ -176,6 +178,7 @@ fn serde_spells_as_the_standards_do() {
         Unspecified,
     ] {
         assert_eq!(serde_json::to_string(&event_type).unwrap(), quoted(event_type.as_str()));
+        assert_eq!(event_type.to_string(), event_type.as_str());
         assert!(
             MDS_ROWS.iter().any(|(_, _, known)| *known == event_type.as_str()),
             "{event_type} is not of MDS"
