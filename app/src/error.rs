@@ -78,8 +78,8 @@ pub enum AppError {
     /// Not this user.
     #[error("this needs the role operator")]
     Forbidden,
-    /// The store or another part that everything needs is down.
-    #[error("the service can't do this right now; nothing is half done: try again in {retry_after_s} s")]
+    /// The store or another part that everything needs is down, or did not say how it ended.
+    #[error("{}: try again in {retry_after_s} s", not_done(source))]
     Unavailable {
         /// When to come back.
         retry_after_s: i64,
@@ -94,6 +94,21 @@ pub enum AppError {
         #[source]
         source: PortError,
     },
+}
+
+/// What is known of a call that a port did not answer well.
+fn not_done(error: &PortError) -> &'static str {
+    match error.kind() {
+        Kind::OutcomeUnknown => {
+            "whether this was done is not known yet; repeat the very same request, which never does it twice"
+        }
+        Kind::NotFound
+        | Kind::Conflict
+        | Kind::Unavailable
+        | Kind::RateLimited
+        | Kind::Rejected
+        | Kind::Corrupt => "the service can't do this right now; nothing is half done",
+    }
 }
 
 /// An RFC 9457 problem.
@@ -247,5 +262,18 @@ impl From<journey::Rejection> for AppError {
             ) => Self::WrongState(text),
             journey::Rejection::Booking(booking::Rejection::Pricing(_)) => Self::Invalid(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_outcome_is_told_as_one() {
+        let told = |kind| AppError::from(PortError::new(kind, "store.commit", "")).problem();
+        let (open, down) = (told(Kind::OutcomeUnknown), told(Kind::Unavailable));
+        assert!(open.detail.contains("not known yet") && down.detail.contains("nothing is half done"));
+        assert_eq!((open.status, open.retry_after_s), (down.status, down.retry_after_s));
     }
 }

@@ -1,6 +1,7 @@
 //! A circuit breaker: after repeated outages, fail at once and leave the other side alone for a while.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rideplane_core::time::{Span, Timestamp};
@@ -81,6 +82,7 @@ impl Breaker {
 pub struct Guarded<P: ?Sized> {
     clock: Arc<dyn Clock>,
     breaker: Mutex<Breaker>,
+    refused: AtomicU64,
     inner: Arc<P>,
 }
 
@@ -88,13 +90,19 @@ impl<P: ?Sized> Guarded<P> {
     /// Puts a breaker before a port.
     #[must_use]
     pub fn new(inner: Arc<P>, breaker: Breaker, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, breaker: Mutex::new(breaker), inner }
+        Self { clock, breaker: Mutex::new(breaker), refused: AtomicU64::new(0), inner }
     }
 
     /// Where the breaker stands.
     #[must_use]
     pub fn state(&self) -> BreakerState {
         self.lock().state()
+    }
+
+    /// How many calls failed at once since it was made, because the breaker was open.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     pub(crate) fn inner(&self) -> &P {
@@ -114,6 +122,7 @@ impl<P: ?Sized> Guarded<P> {
     ) -> Result<T, E> {
         let admitted = self.lock().admit(self.clock.now());
         if let Err(wait) = admitted {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             let error = PortError::new(
                 Kind::Unavailable,
                 operation,

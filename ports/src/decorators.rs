@@ -11,8 +11,9 @@ use rideplane_core::payment::{IntentSnapshot, RefundSnapshot};
 use rideplane_core::time::Timestamp;
 
 use crate::{
-    BookingFilter, Commit, CommitError, Due, Guarded, IdempotencyId, IdempotencyRecord, Page, PaymentGateway,
-    PortError, Profile, Retried, Store, Stored, Telemetry, VehicleRecord,
+    Availability, AvailabilityUpdate, BookingFilter, Commit, CommitError, Due, Guarded, IdempotencyId,
+    IdempotencyRecord, Nearby, Nearest, Page, PaymentGateway, PortError, Profile, Retried, Store, Stored,
+    Telemetry, VehicleRecord,
 };
 
 fn outage(error: &PortError) -> bool {
@@ -82,6 +83,16 @@ impl<S: Store + ?Sized> Store for Guarded<S> {
     }
     async fn ping(&self) -> Result<(), PortError> {
         self.guard("store.ping", outage, self.inner().ping()).await
+    }
+}
+
+#[async_trait]
+impl<A: Availability + ?Sized> Availability for Guarded<A> {
+    async fn nearest(&self, query: &Nearest, now: Timestamp) -> Result<Nearby, PortError> {
+        self.guard("availability.nearest", outage, self.inner().nearest(query, now)).await
+    }
+    async fn apply(&self, updates: &[AvailabilityUpdate]) -> Result<(), PortError> {
+        self.guard("availability.apply", outage, self.inner().apply(updates)).await
     }
 }
 

@@ -6,7 +6,8 @@
 //!   [`shared`]. A test asks [`shared::url`] for the address; a server that does not answer is an
 //!   error that names the command.
 //! - **Private servers** of one test, on free ports, to be killed, promoted, starved or cut off: [`Postgres`],
-//!   [`PgBouncer`], [`Redis`], [`Toxiproxy`]. A handle ends its server and removes its files when it is dropped.
+//!   [`PgBouncer`], [`Redis`], [`Toxiproxy`]. A handle ends its server and removes its files when it is dropped; a test
+//!   that is killed drops nothing, and then a [`Watchdog`] does both.
 //!
 //! ```no_run
 //! use rideplane_services::{Redis, Toxiproxy};
@@ -35,12 +36,14 @@ mod process;
 mod redis;
 pub mod shared;
 mod toxiproxy;
+mod watchdog;
 
 pub use pgbouncer::PgBouncer;
 pub use postgres::{DATABASE, PASSWORD, Postgres, PostgresOptions, USER};
 pub use process::{folder, free_port};
 pub use redis::Redis;
 pub use toxiproxy::{Proxy, Toxiproxy};
+pub use watchdog::Watchdog;
 
 /// Says what is going on, at once: an installation takes a minute, and silence looks like a hang.
 fn say(line: &str) {

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, getuid, kill_process, test_kill_process};
 
 use crate::say;
+use crate::watchdog::Watchdog;
 
 /// How long a server may take to answer after its start.
 const READY: Duration = Duration::from_secs(60);
@@ -127,12 +128,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A server process and its folder. Dropped, it ends the server and removes the folder, unless detached.
+/// A server process and its folder. Dropped, it ends the server and removes the folder, unless detached. Should this
+/// process be killed instead, a [`Watchdog`] does.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: &'static str,
     folder: PathBuf,
     child: Option<Child>,
+    watchdog: Option<Watchdog>,
     /// What ends it at once but in good order.
     stop: Signal,
     detached: bool,
@@ -144,7 +147,7 @@ impl Process {
     /// One that does not run yet. `folder` holds its files and `server.log`.
     pub(crate) fn new(name: &'static str, folder: PathBuf, stop: Signal) -> Result<Self> {
         own_folder(&folder)?;
-        Ok(Self { name, folder, child: None, stop, detached: false, failed: false })
+        Ok(Self { name, folder, child: None, watchdog: None, stop, detached: false, failed: false })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -170,6 +173,7 @@ impl Process {
         let child = command.spawn();
         let program = command.get_program().to_string_lossy();
         let mut child = child.with_context(|| format!("{}: {program} cannot be started", self.name))?;
+        let watchdog = Watchdog::with(&child, self.stop, &self.folder)?;
         let start = Instant::now();
         loop {
             if let Some(status) = child.try_wait()? {
@@ -185,7 +189,7 @@ impl Process {
             }
             sleep(Duration::from_millis(10));
         }
-        self.child = Some(child);
+        (self.child, self.watchdog) = (Some(child), Some(watchdog));
         self.failed = false;
         Ok(())
     }
@@ -207,6 +211,7 @@ impl Process {
             child.kill().with_context(|| format!("{} cannot be killed", self.name))?;
             child.wait().with_context(|| format!("{} cannot be awaited", self.name))?;
         }
+        self.watchdog = None;
         Ok(())
     }
 
@@ -237,6 +242,7 @@ impl Process {
         let Some(child) = &self.child else { bail!("{} does not run", self.name) };
         fs::write(self.folder.join("server.pid"), child.id().to_string())
             .with_context(|| format!("cannot write below {}", self.folder.display()))?;
+        self.watchdog = None;
         self.detached = true;
         Ok(())
     }

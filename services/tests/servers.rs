@@ -1,8 +1,10 @@
 //! Each server starts, does what its handle promises, and is gone with it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rideplane_services::{PgBouncer, Postgres, PostgresOptions, Redis, Toxiproxy};
 use serde_json::json;
@@ -86,4 +88,41 @@ fn a_server_that_cannot_start_names_its_log() {
     let log = text.split_whitespace().find(|word| word.ends_with("server.log")).expect("a log is named");
     assert!(std::fs::read_to_string(log).unwrap().contains("in use"), "{text}");
     std::fs::remove_dir_all(std::path::Path::new(log).parent().unwrap()).unwrap();
+}
+
+/// Plays both parts: the test that is killed, when it is told to, and the one that kills it.
+#[test]
+fn servers_end_when_their_test_is_killed() {
+    const PART: &str = "RIDEPLANE_SERVICES_TEST_IS_KILLED";
+    if std::env::var_os(PART).is_some() {
+        let (postgres, redis) =
+            (Postgres::start(&PostgresOptions::default()).unwrap(), Redis::start(&[]).unwrap());
+        // One that hears of nothing but SIGKILL.
+        let frozen = Redis::start(&[]).unwrap();
+        frozen.freeze(true).unwrap();
+        println!("\nstarted {} {} {}", postgres.address(), redis.address(), frozen.address());
+        sleep(Duration::from_secs(600));
+    }
+    let name = "servers_end_when_their_test_is_killed";
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", name, "--nocapture"]).env(PART, "1").stdout(Stdio::piped());
+    let mut test = test.spawn().unwrap();
+    let mut said = BufReader::new(test.stdout.take().unwrap()).lines();
+    let started = said.find_map(|line| line.unwrap().strip_prefix("started ").map(str::to_owned));
+    let servers: Vec<SocketAddr> =
+        started.expect("its servers start").split(' ').map(|address| address.parse().unwrap()).collect();
+    let listening = || servers.iter().filter(|server| TcpStream::connect(server).is_ok()).count();
+    let mark = format!("-{}-", test.id());
+    let folders = || {
+        let all = std::fs::read_dir(rideplane_services::folder()).unwrap().flatten();
+        all.filter(|entry| entry.file_name().to_string_lossy().contains(&mark)).count()
+    };
+    assert_eq!((listening(), folders()), (3, 3));
+    test.kill().unwrap();
+    test.wait().unwrap();
+    let start = Instant::now();
+    while listening() + folders() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(30), "{} servers, {} folders", listening(), folders());
+        sleep(Duration::from_millis(20));
+    }
 }

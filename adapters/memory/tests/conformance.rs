@@ -50,6 +50,15 @@ impl availability::Factory for Index {
     }
 }
 
+#[async_trait]
+impl availability::Factory for Broken {
+    async fn fresh(&self) -> Arc<dyn Availability> {
+        let breaker = Breaker::new(1, Span::from_seconds(60));
+        let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));
+        Arc::new(Guarded::new(Arc::new(IndexAvailability::new()), breaker, clock))
+    }
+}
+
 /// The bus that was made last, to be reopened.
 #[derive(Default)]
 struct InProcess(Mutex<MemoryBus>);
@@ -93,6 +102,7 @@ async fn the_store_keeps_its_contract_behind_a_breaker() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_index_keeps_its_contract() {
     availability::run_all(&Index).await;
+    availability::run_all(&Broken).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -58,7 +58,9 @@ fn state(config: &Config, host: &Host) -> anyhow::Result<HttpState> {
         webhook_secret: Some(WebhookSecret::new(keys::embedded_secrets(&config.data)?.webhook)),
     };
     let control: Arc<dyn TestGatewayControl> = Arc::new(Control(host.gateway.clone()));
-    let state = HttpState::new(host.app.clone(), Arc::new(verifier), settings).with_test_gateway(control);
+    let state = HttpState::new(host.app.clone(), Arc::new(verifier), settings)
+        .with_test_gateway(control)
+        .with_metrics(host.breakers.clone());
     Ok(match &host.cache {
         Some(cache) => state.with_metrics(cache.metrics()),
         None => state,

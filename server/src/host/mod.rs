@@ -9,6 +9,7 @@
 //! | payments | a gateway that behaves like Stripe's test mode |
 //! | notifications | the log |
 
+mod breakers;
 mod cache;
 pub mod demo;
 pub(crate) mod postgres;
@@ -24,12 +25,9 @@ use rideplane_core::ids::VehicleId;
 use rideplane_core::pricing::PlanCatalogue;
 use rideplane_core::unlock::TrustedKeys;
 use rideplane_memory::{
-    Agents, IndexAvailability, LocalSigner, LogNotifier, MemoryBus, MemoryStore, NoSurge, RandomIds,
-    SystemClock, TestGateway,
+    Agents, LocalSigner, LogNotifier, MemoryBus, MemoryStore, NoSurge, RandomIds, SystemClock, TestGateway,
 };
-use rideplane_ports::{
-    AuditSource, Availability, Breaker, Clock, Guarded, Inbox, Outbox, PaymentGateway, Store, VehicleRecord,
-};
+use rideplane_ports::{AuditSource, Availability, Clock, Inbox, Outbox, Store, VehicleRecord};
 use rideplane_sqlite::{SqliteConfig, SqliteStore};
 
 use crate::config::{Config, StoreUrl};
@@ -68,6 +66,8 @@ pub struct Host {
     pub agents: Arc<Agents>,
     /// The payment gateway.
     pub gateway: Arc<TestGateway>,
+    /// The breakers before the ports.
+    pub(crate) breakers: Arc<breakers::Breakers>,
     /// The cache of search, when there is one.
     pub(crate) cache: Option<cache::Cache>,
 }
@@ -147,23 +147,18 @@ impl Host {
             )
         };
         let (gateway, agents) = (Arc::new(gateway), Arc::new(agents));
-        let breaker = || Breaker::new(defaults::BREAKER_FAILURES, defaults::BREAKER_OPEN);
-        let guarded_store: Arc<dyn Store> =
-            Arc::new(Guarded::new(store.store.clone(), breaker(), clock.clone()));
-        let shared: Arc<dyn PaymentGateway> = gateway.clone();
-        let guarded_gateway: Arc<dyn PaymentGateway> =
-            Arc::new(Guarded::new(shared, breaker(), clock.clone()));
-        let mut search = store.search.clone().unwrap_or_else(|| Arc::new(IndexAvailability::new()));
+        let (breakers, mut search) =
+            breakers::Breakers::around(store.store.clone(), store.search.clone(), gateway.clone(), &clock);
         let cache = match &config.cache {
             Some(url) => Some(cache::Cache::open(&mut search, url, clock.clone()).await?),
             None => None,
         };
         let ports = Ports {
-            store: guarded_store,
+            store: breakers.store.clone(),
             outbox: store.outbox.clone(),
             inbox: store.inbox.clone(),
             availability: search,
-            gateway: guarded_gateway,
+            gateway: breakers.gateway.clone(),
             link: agents.clone(),
             notifier: Arc::new(LogNotifier),
             signer: Arc::new(LocalSigner::new(command_key.id().clone(), command_key.signing().as_bytes())),
@@ -172,7 +167,8 @@ impl Host {
             ids: Arc::new(RandomIds::new()),
         };
         let app = App::new(ports, settings(config)?);
-        let host = Self { app, store, bus: Arc::new(MemoryBus::default()), agents, gateway, cache };
+        let (bus, breakers) = (Arc::new(MemoryBus::default()), Arc::new(breakers));
+        let host = Self { app, store, bus, agents, gateway, breakers, cache };
         host.rebuild().await?;
         Ok(host)
     }
