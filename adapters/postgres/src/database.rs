@@ -1,7 +1,7 @@
 //! The way to the server: which host takes writes, the pool of connections, and one statement on one of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -22,9 +22,17 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The database, on whichever of its hosts takes writes.
 pub(crate) struct Database {
     pub(crate) config: PostgresConfig,
-    pool: RwLock<PgPool>,
+    pool: RwLock<Pool>,
     host: RwLock<PgConnectOptions>,
     searching: AtomicBool,
+    /// How many connections broke. Whatever broke one may have broken the others too, unnoticed.
+    breaks: AtomicU64,
+}
+
+/// Connections made since so many had broken.
+struct Pool {
+    connections: PgPool,
+    breaks: u64,
 }
 
 impl Database {
@@ -32,25 +40,60 @@ impl Database {
     pub(crate) async fn open(config: PostgresConfig) -> Result<Arc<Self>> {
         let (host, connection) = find(&config, config.acquire_timeout.max(PROBE)).await?;
         drop(connection.close().await);
-        let pool = RwLock::new(pool(&config, host.clone()));
-        Ok(Arc::new(Self { config, pool, host: RwLock::new(host), searching: AtomicBool::new(false) }))
+        Ok(Self::on(config, host))
     }
 
     /// A host that only reads, such as a standby.
     pub(crate) fn replica(config: &PostgresConfig) -> Option<Arc<Self>> {
         let host = options(config, config.hosts.first()?);
-        let pool = RwLock::new(pool(config, host.clone()));
         let config = PostgresConfig { hosts: vec![host.clone()], ..config.clone() };
-        Some(Arc::new(Self { config, pool, host: RwLock::new(host), searching: AtomicBool::new(false) }))
+        Some(Self::on(config, host))
+    }
+
+    fn on(config: PostgresConfig, host: PgConnectOptions) -> Arc<Self> {
+        let pool = RwLock::new(Pool { connections: pool(&config, host.clone()), breaks: 0 });
+        Arc::new(Self {
+            config,
+            pool,
+            host: RwLock::new(host),
+            searching: AtomicBool::new(false),
+            breaks: AtomicU64::new(0),
+        })
+    }
+
+    /// How many connections have broken so far: one that was made at a lower count is not to be trusted.
+    pub(crate) fn breaks(&self) -> u64 {
+        self.breaks.load(Ordering::Acquire)
+    }
+
+    /// A connection broke.
+    pub(crate) fn broke(self: &Arc<Self>) {
+        self.breaks.fetch_add(1, Ordering::AcqRel);
+        self.look_elsewhere();
     }
 
     pub(crate) async fn close(&self) {
         self.pool().close().await;
     }
 
-    /// The pool to the host that takes writes now.
+    /// The pool to the host that takes writes now, without a connection from before the last break.
     pub(crate) fn pool(&self) -> PgPool {
-        self.pool.read().clone()
+        let breaks = self.breaks();
+        let known = self.pool.read();
+        if known.breaks == breaks {
+            return known.connections.clone();
+        }
+        drop(known);
+        let host = self.host.read().clone();
+        self.renew(host, breaks)
+    }
+
+    fn renew(&self, host: PgConnectOptions, breaks: u64) -> PgPool {
+        let new = Pool { connections: pool(&self.config, host), breaks };
+        let connections = new.connections.clone();
+        let old = std::mem::replace(&mut *self.pool.write(), new);
+        tokio::spawn(async move { old.connections.close().await });
+        connections
     }
 
     /// One statement on a connection of the pool.
@@ -59,30 +102,35 @@ impl Database {
         sql: &'static str,
         arguments: PgArguments,
     ) -> std::result::Result<Vec<PgRow>, Failure> {
-        let result = match self.pool().acquire().await {
+        match self.pool().acquire().await {
             Ok(mut connection) => {
                 let result = exchange(&mut connection, &self.config, sql, arguments).await;
                 if result.as_ref().is_err_and(Failure::is_broken) {
                     connection.close_on_drop();
+                    self.broke();
                 }
                 result
             }
-            Err(error) => Err(Failure::NoConnection(error)),
-        };
-        if result.as_ref().is_err_and(Failure::is_broken) {
-            self.look_elsewhere();
+            Err(error) => {
+                self.look_elsewhere();
+                Err(Failure::NoConnection(error))
+            }
         }
-        result
     }
 
-    /// [`fetch`](Self::fetch) for a read.
+    /// [`fetch`](Self::fetch) for a read. A connection that broke while nobody used it shows so only now: then it is read
+    /// once more, on a new one.
     pub(crate) async fn read(
         self: &Arc<Self>,
         operation: &'static str,
         sql: &'static str,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>> {
-        self.fetch(sql, arguments).await.map_err(|failure| failure.nothing_was_done(operation))
+        let result = match self.fetch(sql, arguments.clone()).await {
+            Err(Failure::Lost(_)) => self.fetch(sql, arguments).await,
+            result => result,
+        };
+        result.map_err(|failure| failure.nothing_was_done(operation))
     }
 
     /// A transaction in which every statement sees the same.
@@ -133,9 +181,8 @@ impl Database {
             return;
         }
         tracing::warn!(host = host.get_host(), port = host.get_port(), "another host takes writes now");
-        let old = std::mem::replace(&mut *self.pool.write(), pool(&self.config, host.clone()));
-        *self.host.write() = host;
-        tokio::spawn(async move { old.close().await });
+        *self.host.write() = host.clone();
+        self.renew(host, self.breaks());
     }
 }
 

@@ -7,13 +7,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rideplane_core::ids::Version;
 use rideplane_ports::{AggregateKey, CommitError, Kind, PortError};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::columns::{arguments, refusal};
 use crate::database::{Database, exchange};
@@ -26,6 +27,9 @@ const COMMIT: &str = "store.commit";
 
 /// How often a batch is tried again when another transaction was in its way.
 const ATTEMPTS: u32 = 5;
+
+/// How long after its last use a connection is taken to be there.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// What became of a commit.
 pub(crate) type Answer = std::result::Result<(), CommitError>;
@@ -41,7 +45,15 @@ pub(crate) struct Writer {
     /// Tells that there are events for the bus.
     pub(crate) news: Arc<Notify>,
     /// `None` after a failure that may have broken it.
-    pub(crate) connection: Option<PgConnection>,
+    pub(crate) connection: Option<Held>,
+}
+
+/// A connection that worked when it was last used.
+pub(crate) struct Held {
+    connection: PgConnection,
+    /// How many connections to this database had broken when it was made.
+    breaks: u64,
+    used: Instant,
 }
 
 /// What a batch taught about the aggregates it touched: versions that they have reached for certain.
@@ -79,8 +91,8 @@ impl Writer {
             }
             put_aside = answer_losers(put_aside, &reached, &written);
         }
-        if let Some(connection) = self.connection.take() {
-            drop(connection.close().await);
+        if let Some(held) = self.connection.take() {
+            drop(held.connection.close().await);
         }
     }
 
@@ -123,13 +135,11 @@ impl Writer {
     /// Carries all of it out in one transaction, or nothing.
     async fn attempt(&mut self, commits: &[&Prepared]) -> std::result::Result<Answers, Failure> {
         let arguments = arguments(commits).map_err(|error| Failure::Refused(sqlx::Error::Encode(error)))?;
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.database.connect().await?,
-        };
-        match exchange(&mut connection, &self.database.config, sql::COMMIT_BATCH, arguments).await {
+        let mut held = self.hold().await?;
+        match exchange(&mut held.connection, &self.database.config, sql::COMMIT_BATCH, arguments).await {
             Ok(rows) => {
-                self.connection = Some(connection);
+                held.used = Instant::now();
+                self.connection = Some(held);
                 self.batches.fetch_add(1, Ordering::Relaxed);
                 let answers = answers(commits, &rows);
                 let wrote = answers
@@ -145,14 +155,30 @@ impl Writer {
             Err(failure) => {
                 if failure.is_broken() {
                     // Not politely: a statement may still be under way on it.
-                    drop(connection.close_hard().await);
-                    self.database.look_elsewhere();
+                    drop(held.connection.close_hard().await);
+                    self.database.broke();
                 } else {
-                    self.connection = Some(connection);
+                    self.connection = Some(held);
                 }
                 Err(failure)
             }
         }
+    }
+
+    /// A connection that is there. A commit on one that broke unnoticed would have no known end, so one that was idle, or
+    /// has seen another break, is asked first: a round trip that only an idle writer pays.
+    async fn hold(&mut self) -> std::result::Result<Held, Failure> {
+        let breaks = self.database.breaks();
+        if let Some(mut held) = self.connection.take() {
+            let trusted = held.breaks == breaks && held.used.elapsed() < TRUSTED;
+            let patience = self.database.config.acquire_timeout;
+            if trusted || matches!(timeout(patience, held.connection.ping()).await, Ok(Ok(()))) {
+                return Ok(Held { breaks, ..held });
+            }
+            drop(held.connection.close_hard().await);
+        }
+        let connection = self.database.connect().await?;
+        Ok(Held { connection, breaks, used: Instant::now() })
     }
 }
 
