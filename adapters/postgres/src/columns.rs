@@ -2,12 +2,12 @@
 
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{AggregateKey, CommitError, IdempotencyRecord};
-use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 
+use crate::literal::{Literals, Parameters};
 use crate::prepared::Prepared;
-use crate::rows;
+use crate::{rows, sql};
 
 #[derive(Default)]
 struct Aggregates<'a> {
@@ -58,7 +58,7 @@ impl<'a> Records<'a> {
         Ok(())
     }
 
-    fn bind(self, row: &mut PgArguments) -> Result<(), BoxDynError> {
+    fn bind(self, row: &mut impl Parameters) -> Result<(), BoxDynError> {
         row.add(self.hash)?;
         row.add(self.booking)?;
         row.add(self.locked)?;
@@ -70,22 +70,33 @@ impl<'a> Records<'a> {
 /// The arguments of one call for these commits, each under its place in the slice.
 pub(crate) fn arguments(commits: &[&Prepared]) -> Result<PgArguments, BoxDynError> {
     let mut row = PgArguments::default();
+    add(commits, &mut row)?;
+    Ok(row)
+}
+
+/// The same call with its arguments written out.
+pub(crate) fn text(commits: &[&Prepared]) -> Result<String, BoxDynError> {
+    let mut row = Literals::default();
+    add(commits, &mut row)?;
+    Ok(format!("{}({})", sql::COMMIT_BATCH_CALL, row.as_str()))
+}
+
+fn add(commits: &[&Prepared], row: &mut impl Parameters) -> Result<(), BoxDynError> {
     let mut numbered = Vec::with_capacity(commits.len());
     for (number, commit) in commits.iter().enumerate() {
         numbered.push((i32::try_from(number)?, *commit));
     }
-    vehicles(&numbered, &mut row)?;
-    bookings(&numbered, &mut row)?;
-    events(&numbered, &mut row)?;
-    ledger(&numbered, &mut row)?;
-    idempotency(&numbered, &mut row)?;
-    quotas(&numbered, &mut row)?;
-    Ok(row)
+    vehicles(&numbered, row)?;
+    bookings(&numbered, row)?;
+    events(&numbered, row)?;
+    ledger(&numbered, row)?;
+    idempotency(&numbered, row)?;
+    quotas(&numbered, row)
 }
 
 type Numbered<'a> = [(i32, &'a Prepared)];
 
-fn vehicles(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynError> {
+fn vehicles(commits: &Numbered<'_>, row: &mut impl Parameters) -> Result<(), BoxDynError> {
     let mut rows = Aggregates::default();
     let mut epoch: Vec<i64> = Vec::new();
     let mut watched: Vec<Option<bool>> = Vec::new();
@@ -110,7 +121,7 @@ fn vehicles(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynE
     row.add(rows.state)
 }
 
-fn bookings(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynError> {
+fn bookings(commits: &Numbered<'_>, row: &mut impl Parameters) -> Result<(), BoxDynError> {
     let mut rows = Aggregates::default();
     let (mut user, mut created, mut status) = (Vec::new(), Vec::new(), Vec::new());
     for (number, commit) in commits {
@@ -135,7 +146,7 @@ fn bookings(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynE
     row.add(rows.state)
 }
 
-fn events(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynError> {
+fn events(commits: &Numbered<'_>, row: &mut impl Parameters) -> Result<(), BoxDynError> {
     let all =
         || commits.iter().flat_map(|(number, commit)| commit.events.iter().map(|event| (*number, event)));
     let versions = all().map(|(_, event)| i64::try_from(event.version.0)).collect::<Result<Vec<_>, _>>()?;
@@ -149,7 +160,7 @@ fn events(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynErr
     row.add(all().map(|(_, event)| event.data.as_str()).collect::<Vec<_>>())
 }
 
-fn ledger(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynError> {
+fn ledger(commits: &Numbered<'_>, row: &mut impl Parameters) -> Result<(), BoxDynError> {
     let all =
         || commits.iter().flat_map(|(number, commit)| commit.ledger.iter().map(|entry| (*number, entry)));
     let versions = all().map(|(_, entry)| i64::try_from(entry.version.0)).collect::<Result<Vec<_>, _>>()?;
@@ -162,7 +173,7 @@ fn ledger(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynErr
     row.add(all().map(|(_, entry)| entry.at.as_micros()).collect::<Vec<_>>())
 }
 
-fn idempotency(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynError> {
+fn idempotency(commits: &Numbered<'_>, row: &mut impl Parameters) -> Result<(), BoxDynError> {
     let (mut commit_no, mut user, mut key) = (Vec::new(), Vec::new(), Vec::new());
     let (mut old, mut new) = (Records::default(), Records::default());
     for (number, commit) in commits {
@@ -180,7 +191,7 @@ fn idempotency(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxD
     new.bind(row)
 }
 
-fn quotas(commits: &Numbered<'_>, row: &mut PgArguments) -> Result<(), BoxDynError> {
+fn quotas(commits: &Numbered<'_>, row: &mut impl Parameters) -> Result<(), BoxDynError> {
     let all = || commits.iter().filter_map(|(number, commit)| Some((*number, commit.quota.as_ref()?)));
     row.add(all().map(|(number, _)| number).collect::<Vec<_>>())?;
     row.add(all().map(|(_, quota)| quota.user_id.as_str()).collect::<Vec<_>>())?;

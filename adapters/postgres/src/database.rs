@@ -243,6 +243,20 @@ pub(crate) async fn exchange(
     timeout(patience, asked).await.unwrap_or(Err(Failure::Silent(patience)))
 }
 
+/// One statement without parameters, which is one round trip and one transaction also through a pooler: the server takes
+/// what is sent together as a whole.
+pub(crate) async fn exchange_text(
+    connection: &mut PgConnection,
+    config: &PostgresConfig,
+    sql: &str,
+) -> std::result::Result<Vec<PgRow>, Failure> {
+    let patience = config.statement_timeout + GRACE;
+    let text = format!("SET LOCAL statement_timeout = {}; {sql}", config.statement_timeout.as_millis());
+    let asked = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection);
+    let rows = timeout(patience, asked).await.map_err(|_| Failure::Silent(patience))?;
+    rows.map_err(Failure::of_statement)
+}
+
 fn pool(config: &PostgresConfig, host: PgConnectOptions) -> PgPool {
     PgPoolOptions::new()
         .max_connections(config.max_connections.max(1))

@@ -18,8 +18,8 @@
 //! expectations and writes those that hold; each row is written by a conditional `UPDATE` that names the version it
 //! replaces. Of commits that touch the same row one is in a batch; the others learn that they lost as soon as it has won.
 //! A batch that meets a row that can't be there is taken apart, so that it fails for one and not for its neighbours.
-//! Through a transaction pooler the call stands between `BEGIN` and `COMMIT`, because what the driver prepares must be
-//! used in the same transaction.
+//! Through a transaction pooler the call is sent with its values written out, because what the driver prepares, in a round
+//! trip of its own, is of no use on the next connection. Other statements stand between `BEGIN` and `COMMIT` there.
 //!
 //! **Log and outbox.** `events` is the log of every aggregate and is kept: folding it gives the stored state. `outbox`
 //! names those that wait for the bus, in rows that are small and are pruned some time after they were published.
@@ -37,6 +37,7 @@ mod database;
 mod failure;
 mod gather;
 mod inbox;
+mod literal;
 mod outbox;
 mod prepared;
 mod rows;

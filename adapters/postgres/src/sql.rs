@@ -9,6 +9,9 @@ macro_rules! statements {
     };
 }
 
+/// [`COMMIT_BATCH`] up to its arguments.
+pub(crate) const COMMIT_BATCH_CALL: &str = "SELECT commit_no, reason, change_no, current FROM commit_batch";
+
 statements! {
     VEHICLE = "SELECT id, version, state::text FROM vehicles WHERE id = $1";
     BOOKING = "SELECT id::text, version, state::text FROM bookings WHERE id = $1::text::uuid";

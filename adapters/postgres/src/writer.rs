@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 
 use rideplane_core::ids::Version;
 use rideplane_ports::{AggregateKey, CommitError, Kind, PortError};
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::columns::{arguments, refusal};
-use crate::database::{Database, exchange};
+use crate::columns::{arguments, refusal, text};
+use crate::config::PostgresConfig;
+use crate::database::{Database, exchange, exchange_text};
 use crate::failure::Failure;
 use crate::gather::{Op, Tray};
 use crate::prepared::Prepared;
@@ -63,6 +65,29 @@ type Reached = HashMap<AggregateKey, Version>;
 struct Answers {
     answers: Vec<Answer>,
     reached: Reached,
+}
+
+/// A batch as it is sent: its values bound to what was prepared, or written out for a pooler.
+enum Call {
+    Bound(PgArguments),
+    Written(String),
+}
+
+impl Call {
+    fn of(commits: &[&Prepared], written: bool) -> std::result::Result<Self, BoxDynError> {
+        Ok(if written { Self::Written(text(commits)?) } else { Self::Bound(arguments(commits)?) })
+    }
+
+    async fn send(
+        self,
+        connection: &mut PgConnection,
+        config: &PostgresConfig,
+    ) -> std::result::Result<Vec<PgRow>, Failure> {
+        match self {
+            Self::Bound(arguments) => exchange(connection, config, sql::COMMIT_BATCH, arguments).await,
+            Self::Written(text) => exchange_text(connection, config, &text).await,
+        }
+    }
 }
 
 impl Writer {
@@ -134,9 +159,11 @@ impl Writer {
 
     /// Carries all of it out in one transaction, or nothing.
     async fn attempt(&mut self, commits: &[&Prepared]) -> std::result::Result<Answers, Failure> {
-        let arguments = arguments(commits).map_err(|error| Failure::Refused(sqlx::Error::Encode(error)))?;
+        let config = &self.database.config;
+        let call = Call::of(commits, config.transaction_pooling)
+            .map_err(|error| Failure::Refused(sqlx::Error::Encode(error)))?;
         let mut held = self.hold().await?;
-        match exchange(&mut held.connection, &self.database.config, sql::COMMIT_BATCH, arguments).await {
+        match call.send(&mut held.connection, &self.database.config).await {
             Ok(rows) => {
                 held.used = Instant::now();
                 self.connection = Some(held);

@@ -39,6 +39,13 @@ pub(crate) fn url_of(database: &str) -> String {
     format!("{server}/{database}")
 }
 
+/// The URL of a database through PgBouncer.
+pub(crate) fn url_of_pooler(database: &str) -> String {
+    let url = url(POOLER);
+    let (server, _) = url.rsplit_once('/').expect("a URL names a database");
+    format!("{server}/{database}")
+}
+
 /// A connection to a database of the server itself.
 pub(crate) async fn connect(database: &str) -> PgConnection {
     let options: PgConnectOptions = url_of(database).parse().expect("a Postgres URL");
@@ -107,9 +114,7 @@ pub(crate) fn config(way: Way, database: &str) -> PostgresConfig {
     let url = match way {
         Way::Direct => url_of(database),
         Way::Pooler => {
-            let url = url(POOLER);
-            let (server, _) = url.rsplit_once('/').expect("a URL names a database");
-            format!("{server}/{database}?pool_mode=transaction")
+            format!("{}?pool_mode=transaction", url_of_pooler(database))
         }
     };
     let mut config: PostgresConfig = url.parse().expect("a Postgres URL");
