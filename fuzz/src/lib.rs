@@ -13,7 +13,7 @@
 //! | [`http_requests`] | a session of requests as text | the contract's statuses and problems, repeats alike, a clean audit |
 //! | [`geo_index`] | upserts, removals and searches | both indexes answer as the plainest search does, to the bit |
 //!
-//! `cargo fuzz run TARGET` explores; `cargo test -p rideplane-fuzz` replays the corpora and some thousand mutations.
+//! `cargo xtask fuzz` explores; `cargo test -p rideplane-fuzz` replays the corpora and some thousand mutations.
 
 mod booking;
 mod geo;
