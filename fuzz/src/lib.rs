@@ -9,32 +9,38 @@
 //! | [`trip_rows`] | a trip log | rows keep their ranges, one row is one answer |
 //! | [`fleet_file`] | a fleet file | no id or key twice, what is read is read again |
 //! | [`config`] | a configuration and an environment | what is printed is the same configuration |
+//! | [`webhook`] | a header `Stripe-Signature` and a body | only what the secret signed is believed, and all of that |
+//! | [`http_requests`] | a session of requests as text | the contract's statuses and problems, repeats alike, a clean audit |
 //! | [`geo_index`] | upserts, removals and searches | both indexes answer as the plainest search does, to the bit |
 //!
-//! `cargo fuzz run TARGET` explores; `cargo test -p rideplane-fuzz` replays the corpora and some thousand mutations.
+//! `cargo xtask fuzz` explores; `cargo test -p rideplane-fuzz` replays the corpora and some thousand mutations.
 
 mod booking;
 mod geo;
+mod http;
 mod input;
 mod payment;
 mod pricing;
 mod provider;
 mod text;
 mod unlock;
+mod webhook;
 
 pub use booking::booking_commands;
 pub use geo::geo_index;
+pub use http::http_requests;
 pub use input::Input;
 pub use payment::payment_facts;
 pub use pricing::pricing_plan;
 pub use text::{config, fleet_file, trip_rows};
 pub use unlock::{signed_ack, signed_command, unlock_decode};
+pub use webhook::webhook;
 
 /// A target: bytes in, a panic when a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target under its name, which is also that of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("booking_commands", booking_commands),
     ("payment_facts", payment_facts),
     ("unlock_decode", unlock_decode),
@@ -43,6 +49,8 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("fleet_file", fleet_file),
     ("config", config),
     ("geo_index", geo_index),
+    ("webhook", webhook),
+    ("http_requests", http_requests),
 ];
 
 /// Replays the files named on the command line through a target.

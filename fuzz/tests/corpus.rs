@@ -9,6 +9,7 @@ use rideplane_fuzz::{TARGETS, Target};
 fn mutations(target: &str) -> u64 {
     match target {
         "unlock_decode" => 400,
+        "http_requests" => 300,
         "geo_index" => 250,
         "booking_commands" | "trip_rows" | "fleet_file" => 500,
         "payment_facts" | "config" => 800,
@@ -132,6 +133,8 @@ mod mutated {
         trip_rows,
         fleet_file,
         config,
-        geo_index
+        geo_index,
+        webhook,
+        http_requests
     );
 }

@@ -1,10 +1,11 @@
-//! The one way to run everything of this repository: `cargo xtask test|services|wasm|bench|tidy`.
+//! The one way to run everything of this repository: `cargo xtask test|services|wasm|bench|fuzz|tidy`.
 //!
 //! `test` runs every check there is, in order, and stops at the first failure with the one command
 //! that repeats it. Continuous integration runs the same command and nothing else.
 
 mod bench;
 mod exact;
+mod fuzz;
 mod replay;
 mod report;
 mod sh;
@@ -53,6 +54,15 @@ enum Task {
         /// What to measure
         #[arg(value_enum)]
         what: Bench,
+    },
+    /// Let libFuzzer look for inputs that break a promise, target by target; needs a nightly toolchain
+    Fuzz {
+        /// Fuzz only this target (may be given more than once)
+        #[arg(long, value_name = "TARGET")]
+        only: Vec<String>,
+        /// How long each target is fuzzed
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u32,
     },
     /// Check the rules of the source tree: dependency direction, purity, lengths, leftovers
     Tidy,
@@ -106,6 +116,7 @@ fn run(cli: Cli) -> Result<()> {
         Task::Bench { what: Bench::Search } => bench::search(&workspace),
         Task::Bench { what: Bench::Replay } => bench::replay(&workspace),
         Task::Bench { what: Bench::Sim } => sim::bench(&workspace),
+        Task::Fuzz { only, seconds } => fuzz::run(&workspace, &only, seconds),
         Task::Tidy => tidy::run(&workspace),
     }
 }
