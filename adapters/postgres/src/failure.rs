@@ -26,6 +26,8 @@ mod state {
     pub(super) const QUERY_CANCELED: &str = "57014";
     /// The server goes down while it answers; the transaction may have been durable already.
     pub(super) const SHUTDOWN: [&str; 4] = ["57P01", "57P02", "57P03", "57P04"];
+    /// The class of a connection's exceptions: a pooler lost its server, maybe after the server had committed.
+    pub(super) const CONNECTION: &str = "08";
     pub(super) const STATEMENT_NAMES: [&str; 2] = ["26000", "42P05"];
 }
 
@@ -38,7 +40,11 @@ impl Failure {
     /// What an error of a statement that was sent means.
     pub(crate) fn of_statement(error: sqlx::Error) -> Self {
         match sqlstate(&error) {
-            Some(code) if !state::SHUTDOWN.contains(&code.as_str()) => Self::Refused(error),
+            Some(code)
+                if !state::SHUTDOWN.contains(&code.as_str()) && !code.starts_with(state::CONNECTION) =>
+            {
+                Self::Refused(error)
+            }
             Some(_) | None => Self::Lost(error),
         }
     }

@@ -6,18 +6,23 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rideplane_ports::conformance::fixtures::{Journey, at};
-use rideplane_ports::{CommitError, Store as _};
+use rideplane_ports::{CommitError, Kind, Store as _};
 use rideplane_postgres::{PostgresConfig, PostgresStore};
+use rideplane_services::PgBouncer;
 use support::{Databases, Way, url_of_pooler};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
-/// A relay that counts how often the client speaks after the server did, or first: its round trips.
+/// A relay that counts how often the client speaks after the server did, or first: its round trips. And that can cut
+/// its connections.
 struct Relay {
     address: SocketAddr,
     round_trips: Arc<AtomicUsize>,
+    cut: Arc<Notify>,
 }
 
 impl Relay {
@@ -25,41 +30,97 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let round_trips = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&round_trips);
+        let cut = Arc::new(Notify::new());
+        let (counted, ended) = (Arc::clone(&round_trips), Arc::clone(&cut));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&server).await.unwrap();
-                relay(client, server, Arc::clone(&counted));
+                let (counted, ended) = (Arc::clone(&counted), Arc::clone(&ended));
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = relay(client, server, counted) => {}
+                        () = ended.notified() => {}
+                    }
+                });
             }
         });
-        Self { address, round_trips }
+        Self { address, round_trips, cut }
     }
 }
 
-fn relay(client: TcpStream, server: TcpStream, round_trips: Arc<AtomicUsize>) {
+async fn relay(client: TcpStream, server: TcpStream, round_trips: Arc<AtomicUsize>) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let answered = Arc::new(AtomicBool::new(true));
-    let answers = Arc::clone(&answered);
-    tokio::spawn(async move {
+    let answered = AtomicBool::new(true);
+    let asking = async {
         let mut bytes = vec![0; 65_536];
         while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
             if answered.swap(false, Ordering::SeqCst) {
                 round_trips.fetch_add(1, Ordering::SeqCst);
             }
-            to_server.write_all(&bytes[..count]).await.unwrap();
+            if to_server.write_all(&bytes[..count]).await.is_err() {
+                return;
+            }
         }
-    });
-    tokio::spawn(async move {
+    };
+    let answering = async {
         let mut bytes = vec![0; 65_536];
         while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
             // Before it is passed on: the client may speak at once.
-            answers.store(true, Ordering::SeqCst);
+            answered.store(true, Ordering::SeqCst);
             if to_client.write_all(&bytes[..count]).await.is_err() {
                 return;
             }
         }
+    };
+    // Who has no more to say is gone, and so is the other.
+    tokio::select! {
+        () = asking => {}
+        () = answering => {}
+    }
+}
+
+/// The pooler answers for a server that it lost: an answer that sounds as if nothing had been done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_server_the_pooler_lost_has_no_known_end() {
+    let databases = Databases::new(Way::Direct);
+    let name = databases.empty().await;
+    PostgresStore::migrate(&support::config(Way::Direct, &name)).await.unwrap();
+    let server = support::url_of(&name);
+    let (user, host) = server.rsplit_once('@').unwrap();
+    let relay = Relay::to(host.split('/').next().unwrap().to_owned()).await;
+    let port = relay.address.port();
+    let pooler = tokio::task::spawn_blocking(move || PgBouncer::start(port, 4).unwrap()).await.unwrap();
+    let url = format!("{user}@{}/{name}?pool_mode=transaction", pooler.address());
+    let mut config: PostgresConfig = url.parse().unwrap();
+    (config.writers, config.statement_timeout) = (1, Duration::from_secs(60));
+    let store = Arc::new(PostgresStore::open(config).await.unwrap());
+    let (mut journey, registered) = Journey::register(0, at(0));
+    store.commit(registered).await.unwrap();
+
+    let mut other = support::connect(&name).await;
+    support::execute(&mut other, "BEGIN; SELECT 1 FROM vehicles FOR UPDATE").await;
+    let claim = journey.reserve(0, at(1));
+    let committing = tokio::spawn({
+        let (store, claim) = (Arc::clone(&store), claim.clone());
+        async move { store.commit(claim).await }
     });
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    relay.cut.notify_waiters();
+    let error = committing.await.unwrap().unwrap_err();
+    let CommitError::Port(error) = error else { panic!("{error}") };
+    assert_eq!(error.kind(), Kind::OutcomeUnknown, "{error}");
+    // The server goes on with what it was told.
+    support::execute(&mut other, "COMMIT").await;
+    let written = "SELECT version FROM vehicles";
+    while sqlx::query_scalar::<_, i64>(written).fetch_one(&mut other).await.unwrap() == 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
