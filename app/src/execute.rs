@@ -130,9 +130,14 @@ impl App {
         Ok((vehicle, booking))
     }
 
-    /// Shows search a vehicle as the store has it: what a host does with all of them when it starts.
-    pub async fn list_vehicle(&self, record: &VehicleRecord) {
-        self.show(&record.vehicle, record.telemetry.as_ref()).await;
+    /// Shows search these vehicles as the store has them, in one call: what a host does with all of them when it starts.
+    ///
+    /// # Errors
+    /// Those of [`Availability::apply`](rideplane_ports::Availability::apply).
+    pub async fn list_vehicles(&self, records: &[VehicleRecord]) -> Result<(), PortError> {
+        let seen = |record: &VehicleRecord| self.seen(&record.vehicle, record.telemetry.as_ref());
+        let updates: Vec<_> = records.iter().map(seen).collect();
+        self.ports.availability.apply(&updates).await
     }
 
     /// Search learns at once in this process. It is allowed to be behind, so its trouble never fails a commit: the claim
@@ -145,19 +150,22 @@ impl App {
         }
     }
 
-    /// A vehicle is shown when it is free, it is known where it stands, and rides may start there.
     pub(crate) async fn show(&self, vehicle: &Stored<Vehicle>, telemetry: Option<&Telemetry>) {
+        drop(self.ports.availability.apply(&[self.seen(vehicle, telemetry)]).await);
+    }
+
+    /// A vehicle is shown when it is free, it is known where it stands, and rides may start there.
+    fn seen(&self, vehicle: &Stored<Vehicle>, telemetry: Option<&Telemetry>) -> AvailabilityUpdate {
         let Stored { state, version } = vehicle;
         let free = telemetry.filter(|_| state.is_listable(self.now()));
         let listing = free.and_then(|said| listing(state, said)).filter(|listing| {
             let zones = &self.settings.zones;
             zones.verdict(listing.position, &listing.vehicle_type, self.now()).ride_start_allowed
         });
-        let update = match listing {
+        match listing {
             Some(listing) => AvailabilityUpdate::Free(listing, *version),
             None => AvailabilityUpdate::Taken(state.id.clone(), *version),
-        };
-        drop(self.ports.availability.apply(&[update]).await);
+        }
     }
 }
 

@@ -90,8 +90,9 @@ impl App {
         if position.is_some() {
             vehicle = self.command_vehicle(id, &fleet::Command::CameOnline).await?;
         }
-        self.tell_search(&vehicle).await;
-        self.operator_vehicle(&vehicle).await
+        let telemetry = self.ports.store.telemetry(id).await?;
+        self.show(&vehicle, telemetry.as_ref()).await;
+        Ok(self.view(&vehicle, telemetry))
     }
 
     /// Takes a vehicle out of service. A booking that waits for it is cancelled; a ride goes on.
@@ -198,9 +199,13 @@ impl App {
 
     async fn operator_vehicle(&self, vehicle: &Stored<Vehicle>) -> Result<OperatorVehicleView, AppError> {
         let telemetry = self.ports.store.telemetry(&vehicle.state.id).await?;
+        Ok(self.view(vehicle, telemetry))
+    }
+
+    fn view(&self, vehicle: &Stored<Vehicle>, telemetry: Option<Telemetry>) -> OperatorVehicleView {
         let position = telemetry.as_ref().and_then(|telemetry| telemetry.position);
         let spec = &vehicle.state.spec;
-        Ok(OperatorVehicleView {
+        OperatorVehicleView {
             vehicle_id: vehicle.state.id.clone(),
             vehicle_type: spec.vehicle_type.clone(),
             form_factor: spec.form_factor,
@@ -213,6 +218,6 @@ impl App {
             current_range_meters: telemetry.as_ref().and_then(|telemetry| telemetry.range_m),
             last_reported: telemetry.map(|telemetry| telemetry.last_reported),
             version: vehicle.version,
-        })
+        }
     }
 }

@@ -16,10 +16,9 @@ use rideplane_ports::Clock as _;
 use crate::cli::{FleetCommand, FleetImportArgs, FleetListArgs, data_flag, load_config};
 use crate::defaults::KINDS;
 use crate::fleet_file::{FleetRow, parse};
+use crate::host::demo::PARALLEL;
 use crate::host::{AnyStore, Host};
 
-/// Vehicles written at a time: the store commits what is waiting together.
-const PARALLEL: usize = 256;
 const PAGE: usize = 1_000;
 
 /// Imports or lists.

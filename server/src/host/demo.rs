@@ -7,6 +7,8 @@ use rideplane_core::ids::{PlanId, VehicleId, VehicleTypeId};
 use crate::defaults::{KINDS, VehicleKind};
 use crate::lat_lon::LatLon;
 
+/// Vehicles written at a time: the store commits what is waiting together.
+pub(crate) const PARALLEL: usize = 256;
 /// Metres from the middle within which the vehicles stand.
 const RADIUS_M: f64 = 2_500.0;
 /// Metres of a degree of latitude.
@@ -59,7 +61,7 @@ pub async fn make(app: &App, count: u32, around: LatLon) -> anyhow::Result<()> {
             app.put_vehicle(&id, &put).await?;
             anyhow::Ok(())
         })
-        .buffer_unordered(64)
+        .buffer_unordered(PARALLEL)
         .try_collect::<Vec<()>>()
         .await?;
     Ok(())

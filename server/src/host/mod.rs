@@ -183,8 +183,11 @@ impl Host {
             let page = self.store.store.vehicles(after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.vehicle.state.id.clone());
+            // As with a change that search was not told of: a vehicle that is heard is listed again.
+            if let Err(error) = self.app.list_vehicles(&page).await {
+                tracing::warn!(%error, "search does not know all vehicles yet; each is listed when it is heard");
+            }
             for record in &page {
-                self.app.list_vehicle(record).await;
                 self.place(record).await?;
             }
         }
@@ -228,4 +231,35 @@ fn read_plans(path: &Path) -> anyhow::Result<PlanCatalogue> {
 
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rideplane_ports::Nearest;
+
+    use super::*;
+    use crate::lat_lon::LatLon;
+
+    /// No task runs, so no heartbeat lists them again.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn search_knows_every_vehicle_of_the_store_from_the_start() {
+        let count = u32::try_from(PAGE + 3).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { data: folder.path().to_owned(), ..Config::default() };
+        let around = LatLon::FRANKFURT;
+        let host = Host::open(&config).await.unwrap();
+        demo::make(&host.app, count, around).await.unwrap();
+        drop(host);
+        let host = Host::open(&config).await.unwrap();
+        let query = Nearest {
+            center: rideplane_core::geo::Point::new(around.lat(), around.lon()).unwrap(),
+            radius_m: 10_000.0,
+            limit: 10_000,
+            vehicle_type: None,
+            min_charge: None,
+            min_range_m: None,
+        };
+        let found = host.app.ports().availability.nearest(&query, host.app.now()).await.unwrap();
+        assert_eq!(found.vehicles.len(), PAGE + 3);
+    }
 }
