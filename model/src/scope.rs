@@ -7,7 +7,7 @@ pub enum Scope {
     Tiny,
     /// One fault in a history: a crash, a loss, a duplicate or a delay. The second rider claims and pays.
     Small,
-    /// The same fault, both riders with every button, and a card that is declined once.
+    /// The same, and the first rider's card may be declined, after which another try claims the vehicle again.
     Full,
 }
 
@@ -39,6 +39,7 @@ impl Scope {
     pub(crate) const fn budget(self) -> Budget {
         let once = Presses { reserve: 1, pay: 1, cancel: 1, unlock: 1, end: 1 };
         let claims = Presses { pay: 0, cancel: 0, unlock: 0, end: 0, ..once };
+        let pays = Presses { pay: 1, ..claims };
         let one_fault = Budget {
             faults: 1,
             crashes: 1,
@@ -50,8 +51,8 @@ impl Scope {
         };
         match self {
             Self::Tiny => Budget { faults: 0, riders: [once, claims], ..one_fault },
-            Self::Small => Budget { riders: [once, Presses { pay: 1, ..claims }], ..one_fault },
-            Self::Full => Budget { declines: 1, riders: [Presses { pay: 2, ..once }, once], ..one_fault },
+            Self::Small => Budget { riders: [once, pays], ..one_fault },
+            Self::Full => Budget { declines: 1, riders: [Presses { pay: 2, ..once }, pays], ..one_fault },
         }
     }
 
