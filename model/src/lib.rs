@@ -30,8 +30,8 @@
 //!
 //! # What must hold
 //! [`Rule`] lists it, read off the stored states, the provider's book and what the vehicle did. A state at rest is one
-//! from which nothing goes on unless a rider wants it to: it must be clean. There are no endless histories, so this is
-//! liveness, too.
+//! from which nothing goes on unless a rider wants it to: it must be clean. That stands in for liveness; a history that
+//! goes round without end would not be seen.
 //!
 //! # What can't be seen here
 //! With clocks that are right, a command of an earlier epoch is always an expired one: expiry and quarantine keep it from
