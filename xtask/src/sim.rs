@@ -1,4 +1,4 @@
-//! The simulator, as the release binary runs it.
+//! The simulator and the model checker, as the release binaries run them.
 
 use anyhow::Result;
 
@@ -22,6 +22,14 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     CHECKS.iter().try_for_each(|args| run(workspace, args))
 }
 
+/// Searches every history of the small scope, and finds every planted defect in it.
+///
+/// # Errors
+/// When the binary does not build, a history breaks a rule, or a planted defect escapes.
+pub(crate) fn model(workspace: &Workspace) -> Result<()> {
+    ["check", "defects"].iter().try_for_each(|what| release(workspace, "rideplane-model", &[what]))
+}
+
 /// Measures bookings a second under each mix of faults, on one core.
 ///
 /// # Errors
@@ -33,6 +41,10 @@ pub(crate) fn bench(workspace: &Workspace) -> Result<()> {
 }
 
 fn run(workspace: &Workspace, args: &[&str]) -> Result<()> {
-    let build = ["run", "--release", "--locked", "--package", "rideplane-sim", "--"];
+    release(workspace, "rideplane-sim", args)
+}
+
+fn release(workspace: &Workspace, package: &str, args: &[&str]) -> Result<()> {
+    let build = ["run", "--release", "--locked", "--package", package, "--"];
     sh::run(&mut workspace.cargo(build.iter().chain(args).copied()))
 }

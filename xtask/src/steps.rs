@@ -104,6 +104,11 @@ const STEPS: &[Step] = &[
         proves: "no simulated seed breaks a rule, and every planted defect is found",
         action: Action::Own { command: "cargo xtask test --only sim", run: sim::check },
     },
+    Step {
+        name: "model",
+        proves: "no history of a small scope breaks a rule, and every planted defect is found in it",
+        action: Action::Own { command: "cargo xtask test --only model", run: sim::model },
+    },
 ];
 
 impl Step {

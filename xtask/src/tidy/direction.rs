@@ -17,6 +17,8 @@ enum Layer {
     Http,
     Adapter,
     Sim,
+    /// Model checking of the core alone.
+    Model,
     Binding,
     Server,
     /// Examples and fuzz targets: users of everything.
@@ -34,6 +36,7 @@ fn layer(folder: &str) -> Option<Layer> {
         "adapters/memory" => Some(Layer::Memory),
         "adapters/http" => Some(Layer::Http),
         "sim" => Some(Layer::Sim),
+        "model" => Some(Layer::Model),
         "server" => Some(Layer::Server),
         "services" => Some(Layer::Services),
         "xtask" => Some(Layer::Xtask),
@@ -53,7 +56,7 @@ fn may_use(from: Layer) -> &'static [Layer] {
     match from {
         Layer::Core | Layer::Services => &[],
         Layer::Xtask => &[Services],
-        Layer::Ports => &[Core],
+        Layer::Ports | Layer::Model => &[Core],
         Layer::App => &[Core, Ports],
         Layer::Memory | Layer::Adapter | Layer::Http => &[Core, Ports, App],
         Layer::Sim | Layer::Binding => &[Core, Ports, App, Memory],
@@ -69,7 +72,13 @@ fn tests_may_use(from: Layer) -> &'static [Layer] {
         // A decorator needs something to decorate, and every adapter its real server.
         Layer::Adapter => &[Layer::Memory, Layer::Services],
         Layer::Server | Layer::Sim | Layer::User => &[Layer::Services],
-        Layer::Core | Layer::Ports | Layer::Memory | Layer::Binding | Layer::Services | Layer::Xtask => &[],
+        Layer::Core
+        | Layer::Ports
+        | Layer::Memory
+        | Layer::Model
+        | Layer::Binding
+        | Layer::Services
+        | Layer::Xtask => &[],
     }
 }
 
@@ -127,6 +136,7 @@ mod tests {
             ("adapters/postgres", "ports"),
             ("adapters/http", "app"),
             ("sim", "adapters/memory"),
+            ("model", "core"),
             ("bindings/python", "core"),
             ("server", "adapters/kafka"),
             ("server", "sim"),
@@ -148,6 +158,7 @@ mod tests {
             ("adapters/http", "adapters/sqlite"),
             ("bindings/wasm", "server"),
             ("sim", "adapters/postgres"),
+            ("model", "app"),
             ("xtask", "core"),
             ("services", "core"),
             ("app", "services"),

@@ -1,0 +1,128 @@
+//! Planted defects: proof that the rules see what they are there for.
+
+use rideplane_core::booking::journey::Outcome;
+use rideplane_core::booking::{Event, Trip};
+use rideplane_core::fleet::{self, Rental};
+use rideplane_core::reservation::Phase;
+use rideplane_core::unlock::{Action, AttemptEvent};
+
+use crate::rig::Rig;
+
+/// What is wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Defect {
+    /// The vehicle's row is written without comparing its version: the last claim wins.
+    ClaimWithoutPredicate,
+    /// The booking's row is written without comparing its version.
+    LostUpdate,
+    /// A commit writes the booking and not the vehicle that it releases.
+    ReleaseLost,
+    /// An unlock is sent before the booking that asks for it is committed.
+    SentBeforeCommit,
+    /// An ack that comes after the end of a booking starts its trip.
+    LateAckStartsTrip,
+    /// The vehicle keeps no epoch, counter and commands: each command is judged as its first.
+    MemoryLost,
+    /// The vehicle obeys expired commands.
+    ExpiryNotChecked,
+    /// A trip starts when the unlock is sent, without the vehicle's word.
+    TripWithoutAck,
+    /// The provider says that it voided a hold, and did not.
+    VoidLost,
+    /// A call to the provider is repeated under a new key.
+    RetryWithNewKey,
+    /// A capture that is asked for twice is made twice.
+    CapturedTwice,
+    /// A hold that should be given back is captured.
+    CaptureInsteadOfVoid,
+    /// Nobody minds the deadlines of bookings.
+    WorkerAsleep,
+}
+
+impl Defect {
+    /// Every planted defect.
+    pub const ALL: [Self; 13] = [
+        Self::ClaimWithoutPredicate,
+        Self::LostUpdate,
+        Self::ReleaseLost,
+        Self::SentBeforeCommit,
+        Self::LateAckStartsTrip,
+        Self::MemoryLost,
+        Self::ExpiryNotChecked,
+        Self::TripWithoutAck,
+        Self::VoidLost,
+        Self::RetryWithNewKey,
+        Self::CapturedTwice,
+        Self::CaptureInsteadOfVoid,
+        Self::WorkerAsleep,
+    ];
+
+    /// The defect in words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClaimWithoutPredicate => "claim without predicate",
+            Self::LostUpdate => "booking updated without predicate",
+            Self::ReleaseLost => "release lost",
+            Self::SentBeforeCommit => "unlock sent before the commit",
+            Self::LateAckStartsTrip => "late ack starts a trip",
+            Self::MemoryLost => "epoch and counter not kept",
+            Self::ExpiryNotChecked => "expired command accepted",
+            Self::TripWithoutAck => "trip without ack",
+            Self::VoidLost => "void lost",
+            Self::RetryWithNewKey => "retry with a new key",
+            Self::CapturedTwice => "captured twice",
+            Self::CaptureInsteadOfVoid => "capture instead of void",
+            Self::WorkerAsleep => "worker asleep",
+        }
+    }
+}
+
+/// What a server with a defect makes of a decision of the core.
+pub(crate) fn spoil(rig: &Rig, mut outcome: Outcome) -> Outcome {
+    let released = |event: &fleet::Event| matches!(event, fleet::Event::VehicleReleased { .. });
+    if rig.has(Defect::ReleaseLost) && outcome.vehicle.iter().any(released) {
+        outcome.vehicle_after = None;
+    }
+    let late = outcome.booking.iter().any(|event| match event {
+        Event::Command(AttemptEvent::LateAcknowledged(done)) => done.action == Action::Unlock,
+        Event::Created(_)
+        | Event::Reservation(_)
+        | Event::Reclaimed { .. }
+        | Event::Payment(_)
+        | Event::Command(_)
+        | Event::TripStarted { .. }
+        | Event::TripEnded(_) => false,
+    });
+    let sent = outcome.booking.iter().find_map(|event| match event {
+        Event::Command(AttemptEvent::Requested { command, .. }) if command.action == Action::Unlock => {
+            Some(command.issued_at)
+        }
+        Event::Created(_)
+        | Event::Reservation(_)
+        | Event::Reclaimed { .. }
+        | Event::Payment(_)
+        | Event::Command(_)
+        | Event::TripStarted { .. }
+        | Event::TripEnded(_) => None,
+    });
+    if let Some(booking) = &mut outcome.booking_after {
+        let dead = matches!(booking.reservation.phase, Phase::Released { .. });
+        if rig.has(Defect::LateAckStartsTrip) && late && dead {
+            booking.reservation.phase = Phase::InUse;
+        }
+        if let (true, Some(started_at)) = (rig.has(Defect::TripWithoutAck), sent) {
+            booking.reservation.phase = Phase::InUse;
+            booking.trip = Some(Trip { started_at, start_odometer_m: 0, end: None });
+        }
+    }
+    outcome
+}
+
+/// Whether the vehicle has no holder and may be taken.
+pub(crate) const fn vacant(rental: &Rental) -> bool {
+    match rental {
+        Rental::Available => true,
+        Rental::Reserved(_) | Rental::InUse(_) | Rental::Quarantined { .. } => false,
+    }
+}
