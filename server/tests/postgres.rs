@@ -54,13 +54,17 @@ impl Drop for Database {
 }
 
 fn rideplane(folder: &Path, args: &[&str]) -> Output {
+    rideplane_with(folder, args, &[])
+}
+
+fn rideplane_with(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rideplane"));
     command.current_dir(folder).args(args);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RIDEPLANE_"))
     {
         command.env_remove(name);
     }
-    command.output().unwrap()
+    command.envs(env.iter().copied()).output().unwrap()
 }
 
 fn done(folder: &Path, args: &[&str]) -> String {
@@ -103,6 +107,52 @@ fn what_is_wrong_with_the_store_is_one_sentence_without_the_password() {
             "{errors}"
         );
     }
+}
+
+/// Whoever set the database up left PostGIS to a superuser, or one replica's password is an old one.
+#[test]
+fn a_database_without_postgis_and_a_replica_that_refuses_are_one_sentence_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::new("plain");
+    let url = database.url();
+    let role = format!("rideplane_plain_{}", std::process::id());
+    on_the_server(
+        &database.server,
+        &[
+            format!("CREATE ROLE {role} LOGIN PASSWORD 'hunter2'"),
+            format!("ALTER DATABASE {} OWNER TO {role}", database.name),
+        ],
+    );
+    let address = url.rsplit_once('@').unwrap().1;
+    let plain = format!("postgres://{role}:hunter2@{address}");
+    let migrated = rideplane(folder.path(), &["migrate", "--store", &plain]);
+    on_the_server(&url, &["CREATE EXTENSION postgis".to_owned()]);
+    let mended = rideplane(folder.path(), &["migrate", "--store", &plain]);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--store", &url];
+    let refused = rideplane_with(
+        folder.path(),
+        &serve,
+        &[("RIDEPLANE_STORE_REPLICAS", &plain.replace("hunter2", "hunter3"))],
+    );
+    on_the_server(
+        &url,
+        &[format!("REASSIGN OWNED BY {role} TO CURRENT_USER"), format!("DROP OWNED BY {role}")],
+    );
+    on_the_server(
+        &database.server,
+        &[format!("ALTER DATABASE {} OWNER TO CURRENT_USER", database.name), format!("DROP ROLE {role}")],
+    );
+    for (output, hint) in [(migrated, "CREATE EXTENSION postgis"), (refused, "user or password are wrong")] {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(
+            errors.contains(hint) && !errors.contains("hunter") && !errors.contains("panicked"),
+            "{errors}"
+        );
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+    }
+    let errors = String::from_utf8_lossy(&mended.stderr);
+    assert_eq!(mended.status.code(), Some(0), "what the sentence says mends it: {errors}");
 }
 
 #[test]

@@ -77,12 +77,16 @@ async fn searches_are_cached_claims_are_seen_at_once_and_nobody_misses_a_dead_ca
 #[test]
 fn a_cache_that_can_not_be_used_is_one_sentence_without_the_password() {
     let redis = Redis::start(&[]).unwrap();
+    let locked = Redis::start(&["--requirepass", "s3cr3t"]).unwrap();
     let address = redis.address();
+    let (without, old) = (locked.url(), format!("redis://:hunter2@{}", locked.address()));
     let (data, wrong) = (tempfile::tempdir().unwrap(), format!("redis://:hunter2@{address}"));
     let database = format!("redis://{address}/99");
     for (url, hint) in [
         (wrong.as_str(), "check user, password and database"),
         (database.as_str(), "check user, password and database"),
+        (without.as_str(), "check user, password and database"),
+        (old.as_str(), "check user, password and database"),
         ("memcached://hunter2@localhost", "redis://[USER:PASSWORD@]HOST:PORT"),
     ] {
         let mut serve = rideplane();
@@ -97,4 +101,21 @@ fn a_cache_that_can_not_be_used_is_one_sentence_without_the_password() {
         assert_eq!(errors.lines().count(), 1, "{errors}");
         assert!(!errors.contains("hunter2"), "{errors}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_with_a_password_that_falls_silent_is_passed_by_and_used_again() {
+    let redis = Redis::start(&["--requirepass", "s3cr3t"]).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let url = format!("redis://:s3cr3t@{}", redis.address());
+    let server = Server::start_with(data.path(), 50, &[("RIDEPLANE_CACHE", &url)]).await;
+    let first = ids(&search(&server).await);
+    assert_eq!(ids(&search_from(&server, "cache").await), first);
+    redis.freeze(true).unwrap();
+    for _ in 0..20 {
+        assert_eq!(ids(&search(&server).await), first, "no rider hears of a silent cache");
+    }
+    assert!(counted(&server, "failures").await > 0);
+    redis.freeze(false).unwrap();
+    assert_eq!(ids(&search_from(&server, "cache").await), first, "it is used again once it answers");
 }

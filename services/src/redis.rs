@@ -103,7 +103,8 @@ pub(crate) fn answers(port: u16) -> bool {
         stream.write_all(b"PING\r\n")?;
         let mut answer = [0; 5];
         stream.read_exact(&mut answer)?;
-        Ok(&answer == b"+PONG")
+        // One with a password answers too: it asks for it.
+        Ok(&answer == b"+PONG" || &answer == b"-NOAU")
     };
     ask().unwrap_or(false)
 }

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rideplane_core::charge::Charge;
 use rideplane_core::geo::{Point, distance_m};
 use rideplane_core::ids::{VehicleId, Version};
 use rideplane_core::time::{Span, Timestamp};
-use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source};
+use rideplane_ports::{Availability, AvailabilityUpdate, Kind, Listing, Nearby, Nearest, PortError, Source};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -36,14 +38,34 @@ const ABSOLUTE_M: f64 = 0.001;
 /// So many more are asked for than are wanted, so that the end of the answer is rarely in doubt.
 const SPARE: usize = 8;
 
+/// How long a replica that failed is passed by: one that is silent costs a rider its time-out once, not at every search.
+const PASSED_BY: Duration = Duration::from_secs(5);
+
 /// Free vehicles in the table `listings`: found by an index of places in the order of their distance. Reads go to the
 /// replicas in turn where there are any, to the primary otherwise and when a replica fails.
 #[derive(Debug)]
 pub struct PostgresAvailability {
     primary: Arc<Database>,
-    replicas: Vec<Arc<Database>>,
+    replicas: Vec<Replica>,
     turn: AtomicUsize,
     changes: Desk<Vec<AvailabilityUpdate>, Result<()>>,
+}
+
+/// A standby that searches are asked of.
+#[derive(Debug)]
+struct Replica {
+    database: Arc<Database>,
+    passed_by_until: Mutex<Option<Instant>>,
+}
+
+impl Replica {
+    fn is_passed_by(&self) -> bool {
+        self.passed_by_until.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn failed(&self) {
+        *self.passed_by_until.lock() = Instant::now().checked_add(PASSED_BY);
+    }
 }
 
 impl PostgresAvailability {
@@ -53,8 +75,34 @@ impl PostgresAvailability {
         let (changes, tray) = desk();
         let primary = Arc::clone(&store.database);
         tokio::spawn(Listings { database: Arc::clone(&primary), tray }.run());
-        let replicas = replicas.iter().filter_map(Database::replica).collect();
+        let replica = |config| {
+            Some(Replica { database: Database::replica(config)?, passed_by_until: Mutex::default() })
+        };
+        let replicas = replicas.iter().filter_map(replica).collect();
         Self { primary, replicas, turn: AtomicUsize::new(0), changes }
+    }
+
+    /// Asks each replica once, for a start-up that wants to know of a wrong URL at once. One that is down is no error: it
+    /// is passed by until it is back.
+    ///
+    /// # Errors
+    /// [`Rejected`](Kind::Rejected) when a replica refuses user, password or database, with what mends it.
+    pub async fn check_replicas(&self) -> Result<()> {
+        for replica in &self.replicas {
+            match replica.database.greet().await {
+                Err(error) if error.kind() == Kind::Rejected => return Err(error),
+                Err(error) => tracing::warn!(%error, "a replica is passed by until it is there"),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The next replica in turn that is not passed by.
+    fn next_replica(&self) -> Option<&Replica> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(self.replicas.len())?;
+        let (before, from) = self.replicas.split_at_checked(turn)?;
+        from.iter().chain(before).find(|replica| !replica.is_passed_by())
     }
 
     async fn ask(&self, database: &Arc<Database>, query: &Nearest, now: Timestamp) -> Result<Nearby> {
@@ -88,11 +136,13 @@ impl PostgresAvailability {
 #[async_trait]
 impl Availability for PostgresAvailability {
     async fn nearest(&self, query: &Nearest, now: Timestamp) -> Result<Nearby> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        if let Some(replica) = turn.checked_rem(self.replicas.len()).and_then(|n| self.replicas.get(n)) {
-            match self.ask(replica, query, now).await {
+        if let Some(replica) = self.next_replica() {
+            match self.ask(&replica.database, query, now).await {
                 Ok(nearby) => return Ok(nearby),
-                Err(error) => tracing::warn!(%error, "a replica can't be asked; the primary is"),
+                Err(error) => {
+                    replica.failed();
+                    tracing::warn!(%error, "a replica can't be asked and is passed by for a while");
+                }
             }
         }
         self.ask(&self.primary, query, now).await

@@ -61,6 +61,20 @@ impl Database {
         })
     }
 
+    /// Whether its host lets this user in.
+    pub(crate) async fn greet(&self) -> Result<()> {
+        let host = self.host.read().clone();
+        let failure = match timeout(self.config.acquire_timeout, host.connect()).await {
+            Ok(Ok(connection)) => {
+                drop(connection.close().await);
+                return Ok(());
+            }
+            Ok(Err(error)) => error,
+            Err(_) => sqlx::Error::PoolTimedOut,
+        };
+        Err(cannot_open(&self.config, &failure))
+    }
+
     /// How many connections have broken so far: one that was made at a lower count is not to be trusted.
     pub(crate) fn breaks(&self) -> u64 {
         self.breaks.load(Ordering::Acquire)

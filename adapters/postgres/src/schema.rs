@@ -104,9 +104,11 @@ fn cannot_migrate(config: &PostgresConfig, error: &sqlx::Error) -> PortError {
         Some("0A000" | "58P01" | "42704") if message.contains("postgis") => {
             "PostGIS is not installed on its server: install the package postgresql-15-postgis-3, or its like"
         }
+        Some("42501") if message.contains("extension") => {
+            "PostGIS is missing in it and this user may not add it: let a superuser run `CREATE EXTENSION postgis` in it, once"
+        }
         Some("42501") => {
-            "the user may not change the schema: let the owner of the database run `rideplane migrate`, and a superuser \
-             `CREATE EXTENSION postgis`"
+            "the user may not change the schema: let the owner of the database run `rideplane migrate`"
         }
         _ => return cannot_open(config, error),
     };

@@ -320,3 +320,31 @@ async fn a_commit_wakes_who_listens() {
     drop(wakeups);
     join_all([one.close(), other.close()]).await;
 }
+
+/// Telemetry is apart from what claims compare: it waits for no claim that is under way, and no claim fails for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_never_touch_what_claims_compare() {
+    let databases = Databases::new(Way::Direct);
+    let config = databases.fresh().await;
+    let store = open(&config).await;
+    let (mut journey, registered) = Journey::register(1, at(0));
+    store.commit(registered).await.unwrap();
+    let mut server = connect(&database(&config)).await;
+    // The row's place and its writer: any write to it changes them.
+    let row = "SELECT ctid::text || ' ' || xmin::text FROM vehicles";
+    let before: String = sqlx::query_scalar(row).fetch_one(&mut server).await.unwrap();
+    let claim = journey.reserve(1, at(1));
+    execute(&mut server, "BEGIN; SELECT FROM vehicles FOR UPDATE").await;
+    for second in 1..=20 {
+        let report = [telemetry(1, at(second)), telemetry(2, at(second))];
+        let told = tokio::time::timeout(Duration::from_secs(10), store.record_telemetry(&report)).await;
+        told.expect("a heartbeat does not wait for who holds the vehicle's row").unwrap();
+    }
+    execute(&mut server, "COMMIT").await;
+    let after: String = sqlx::query_scalar(row).fetch_one(&mut server).await.unwrap();
+    assert_eq!(after, before, "the vehicle's row was not written");
+    let known = store.telemetry(&vehicle_id(1)).await.unwrap().expect("its heartbeats were");
+    assert_eq!(known.last_reported, at(20));
+    store.commit(claim).await.expect("a claim that was decided before the heartbeats holds");
+    store.close().await;
+}

@@ -63,7 +63,7 @@ impl Link {
                 return Some(answer);
             }
             // Out of memory, a wrong type: it answers, so it is there. The connection is good.
-            Ok(Err(error)) if error.code().is_some_and(|code| code != "LOADING") => {
+            Ok(Err(error)) if answered(&error).is_some_and(|code| code != "LOADING") => {
                 self.record(false);
                 error.to_string()
             }
@@ -144,5 +144,15 @@ impl Link {
 /// Whether Redis does not want this client: wrong credentials, or a database that it does not have.
 fn is_refusal(error: &redis::RedisError) -> bool {
     matches!(error.kind(), redis::ErrorKind::AuthenticationFailed)
-        || error.code().is_some_and(|code| ["NOAUTH", "WRONGPASS", "NOPERM", "ERR"].contains(&code))
+        || answered(error)
+            .is_some_and(|code| ["NOAUTH", "WRONGPASS", "NOPERM", "ERR"].contains(&code.as_str()))
+}
+
+/// The word that an error of the server begins with. What a pipeline met names none of its own, only its parts do.
+fn answered(error: &redis::RedisError) -> Option<String> {
+    let own = error.code().map(str::to_owned);
+    own.or_else(|| {
+        let errors = error.clone().into_server_errors()?;
+        errors.first().map(|(_, error)| error.code().to_owned())
+    })
 }

@@ -235,7 +235,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use rideplane_ports::Nearest;
+    use rideplane_ports::{FromVehicle, Nearest, Telemetry};
 
     use super::*;
     use crate::lat_lon::LatLon;
@@ -251,6 +251,10 @@ mod tests {
         demo::make(&host.app, count, around).await.unwrap();
         drop(host);
         let host = Host::open(&config).await.unwrap();
+        assert_eq!(found(&host, around).await, PAGE + 3);
+    }
+
+    async fn found(host: &Host, around: LatLon) -> usize {
         let query = Nearest {
             center: rideplane_core::geo::Point::new(around.lat(), around.lon()).unwrap(),
             radius_m: 10_000.0,
@@ -259,7 +263,40 @@ mod tests {
             min_charge: None,
             min_range_m: None,
         };
-        let found = host.app.ports().availability.nearest(&query, host.app.now()).await.unwrap();
-        assert_eq!(found.vehicles.len(), PAGE + 3);
+        host.app.ports().availability.nearest(&query, host.app.now()).await.unwrap().vehicles.len()
+    }
+
+    /// A vehicle that does not know where it is says so a moment after the operator began to say where.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_vehicle_that_reports_while_it_is_registered_is_found_where_the_operator_says() {
+        let count = 500;
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { data: folder.path().to_owned(), ..Config::default() };
+        let host = Host::open(&config).await.unwrap();
+        let ids: Vec<VehicleId> =
+            (0..count).map(|n| demo::vehicle(n, count, LatLon::FRANKFURT).unwrap().0).collect();
+        let reporting = tokio::spawn({
+            let app = host.app.clone();
+            async move {
+                for vehicle_id in ids.iter().cycle() {
+                    let report = Telemetry {
+                        vehicle_id: vehicle_id.clone(),
+                        position: None,
+                        charge: None,
+                        range_m: None,
+                        last_reported: app.now(),
+                    };
+                    // One that is not registered yet is refused.
+                    let _ = app.vehicle_said(&FromVehicle::Telemetry(report)).await;
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        demo::make(&host.app, count, LatLon::FRANKFURT).await.unwrap();
+        reporting.abort();
+        assert!(reporting.await.unwrap_err().is_cancelled());
+        // As `serve` does. Search alone may have heard a report's older news last, until the vehicle is heard again.
+        host.rebuild().await.unwrap();
+        assert_eq!(found(&host, LatLon::FRANKFURT).await, count as usize);
     }
 }

@@ -35,6 +35,7 @@ mod built {
         let store = Arc::new(PostgresStore::open(parse(url)?).await?);
         let replicas = replicas.iter().map(parse).collect::<anyhow::Result<Vec<_>>>()?;
         let search = Arc::new(PostgresAvailability::new(&store, &replicas));
+        search.check_replicas().await?;
         Ok(AnyStore {
             store: store.clone(),
             outbox: store.clone(),
