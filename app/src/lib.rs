@@ -99,7 +99,7 @@ pub struct Settings {
 /// The use cases. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
-    ports: Ports,
+    ports: Arc<Ports>,
     settings: Arc<Settings>,
     tickets: Arc<ticket::Tickets>,
 }
@@ -117,12 +117,12 @@ impl App {
     /// The use cases over these ports.
     #[must_use]
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        Self { ports, settings: Arc::new(settings), tickets: Arc::default() }
+        Self { ports: Arc::new(ports), settings: Arc::new(settings), tickets: Arc::default() }
     }
 
     /// The ports.
     #[must_use]
-    pub const fn ports(&self) -> &Ports {
+    pub fn ports(&self) -> &Ports {
         &self.ports
     }
 

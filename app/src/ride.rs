@@ -5,7 +5,7 @@ use rideplane_core::fleet::{self, Presence, Service};
 use rideplane_core::geo::Point;
 use rideplane_core::ids::{BookingId, CommandId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
-use rideplane_core::unlock::{AckClaims, AckResult, Outcome, verify_ack};
+use rideplane_core::unlock::{AckClaims, AckResult, Outcome};
 use rideplane_ports::{FromVehicle, Kind, PortError, Telemetry};
 use serde::{Deserialize, Serialize};
 
@@ -177,7 +177,10 @@ impl App {
         let vehicle = self.ports.store.vehicle(vehicle_id).await?;
         let vehicle =
             vehicle.ok_or_else(|| refused(format!("an ack for {vehicle_id}, which is not registered")))?;
-        let claims = verify_ack(bytes, vehicle_id, &vehicle.state.spec.key)
+        let claims = self
+            .ports
+            .signer
+            .verify_ack(bytes, vehicle_id, &vehicle.state.spec.key)
             .map_err(|error| refused(format!("an ack for {vehicle_id} is not authentic: {error}")))?;
         let booking = self.ports.store.booking(&claims.booking_id).await?;
         let booking = booking

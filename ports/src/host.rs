@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use rideplane_core::geo::Point;
-use rideplane_core::ids::{KeyId, VehicleTypeId};
+use rideplane_core::ids::{KeyId, VehicleId, VehicleTypeId};
 use rideplane_core::pricing::Surge;
 use rideplane_core::time::Timestamp;
+use rideplane_core::unlock::{AckClaims, VehicleKey, WireError, verify_ack};
 
 use crate::PortError;
 
@@ -29,6 +30,20 @@ pub trait CommandSigner: Send + Sync {
     /// The Ed25519 signature (RFC 8032) of `message`. Deterministic: the same message has the same signature, so that a
     /// command that is sent again is byte for byte the same.
     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], PortError>;
+
+    /// Reads an ack of the vehicle `vehicle_id`, whose enrolled key is `key`: core's [`verify_ack`], unless the keys of
+    /// the vehicles are ones that only this host can judge.
+    ///
+    /// # Errors
+    /// [`WireError`]; such an ack says nothing about the vehicle.
+    fn verify_ack(
+        &self,
+        bytes: &[u8],
+        vehicle_id: &VehicleId,
+        key: &VehicleKey,
+    ) -> Result<AckClaims, WireError> {
+        verify_ack(bytes, vehicle_id, key)
+    }
 }
 
 /// The demand at a place, as a multiplier of the price.

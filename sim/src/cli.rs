@@ -1,12 +1,14 @@
 //! The command line of `rideplane-sim`.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::thread::available_parallelism;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::bulk::Bulk;
 use crate::corpus::{Corpus, Entry};
 use crate::defects::Defect;
 use crate::episode::{Outcome, Plan, run};
@@ -14,6 +16,7 @@ use crate::faults::{Fault, Profile};
 use crate::hunt::{Hunt, hunt};
 use crate::report;
 use crate::shrink::shrink;
+use crate::signatures::Scheme;
 use crate::totals::Totals;
 
 /// Simulates riders, vehicles, servers and everything that can go wrong between them, from one seed.
@@ -51,6 +54,15 @@ struct RunArgs {
     /// The mix of faults
     #[arg(long, value_enum, default_value_t = Profile::Swarm)]
     faults: Profile,
+    /// On how many threads; as many as there are cores unless told otherwise. The sums do not depend on it
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// How messages are signed; a keyed hash, and Ed25519 in one seed of 32, unless told otherwise
+    #[arg(long, value_enum)]
+    signatures: Option<Scheme>,
+    /// Write what was run and what came of it into this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    result: Option<PathBuf>,
     /// Keep the sums here, and go on from them when the file exists
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -186,30 +198,22 @@ impl Cli {
 }
 
 fn run_many(args: &RunArgs) -> Result<Totals> {
-    let mut totals = match &args.checkpoint {
-        Some(file) if file.exists() => read(file)?,
-        Some(_) | None => Totals::new(args.seed, args.faults),
+    let bulk = Bulk {
+        seed: args.seed,
+        faults: args.faults,
+        bookings: args.bookings,
+        threads: args.threads.map_or_else(available_parallelism, Ok).unwrap_or(NonZeroUsize::MIN),
+        signatures: args.signatures,
+        checkpoint: args.checkpoint.clone(),
     };
     let bar = ProgressBar::new(args.bookings);
     let style = "{bar:40} {human_pos}/{human_len} bookings  {per_sec}  {eta} left";
     bar.set_style(ProgressStyle::with_template(style)?);
-    let (mut since, mut saved) = (Instant::now(), Instant::now());
-    while totals.bookings < args.bookings && totals.violations.is_empty() {
-        let outcome = run(&Plan::new(totals.next_seed, totals.faults));
-        totals.add(&outcome);
-        totals.wall_s += since.elapsed().as_secs_f64();
-        since = Instant::now();
-        bar.set_position(totals.bookings);
-        if let Some(file) = &args.checkpoint
-            && saved.elapsed() > Duration::from_secs(10)
-        {
-            write(file, &totals)?;
-            saved = Instant::now();
-        }
-    }
+    let totals = bulk.run(|totals| bar.set_position(totals.bookings))?;
     bar.finish_and_clear();
-    if let Some(file) = &args.checkpoint {
-        write(file, &totals)?;
+    if let Some(file) = &args.result {
+        let text = serde_json::to_string_pretty(&totals.result(bulk.threads.get()))?;
+        std::fs::write(file, text + "\n").with_context(|| format!("cannot write {}", file.display()))?;
     }
     if args.gaps {
         for (task, status, fault) in totals.coverage.gaps() {
@@ -218,19 +222,6 @@ fn run_many(args: &RunArgs) -> Result<Totals> {
         }
     }
     Ok(totals)
-}
-
-fn read(file: &Path) -> Result<Totals> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no checkpoint of this build", file.display()))
-}
-
-/// Written beside and moved into place, so that a run that is killed leaves a whole checkpoint.
-fn write(file: &Path, totals: &Totals) -> Result<()> {
-    let beside = file.with_extension("part");
-    std::fs::write(&beside, serde_json::to_string(totals)?)
-        .and_then(|()| std::fs::rename(&beside, file))
-        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn verdict(totals: &Totals) -> Result<()> {
@@ -280,9 +271,20 @@ fn judge(plan: &Plan, outcome: &Outcome, about: &[String]) -> Result<()> {
     )
 }
 
+/// How many seeds are looked at for one that can stand in for a kept one.
+const HUNTED: u64 = 3_000;
+
 fn corpus() -> Result<()> {
     let corpus = Corpus::kept().context("corpus/seeds.toml is not as it should be")?;
-    let failed: Vec<String> = corpus.seed.iter().filter_map(|entry| tried(entry).err()).collect();
+    let mut failed = Vec::new();
+    for entry in &corpus.seed {
+        let Err(why) = tried(entry) else { continue };
+        let instead = entry.hunt(HUNTED).map_or_else(
+            || format!("none of the first {HUNTED} seeds is what it was kept for"),
+            |seed| format!("seed {seed} is what it was kept for"),
+        );
+        failed.push(format!("{why}\n    {instead}: {}", entry.reason));
+    }
     if failed.is_empty() {
         println!("{} seeds, each as expected", corpus.seed.len());
         return Ok(());

@@ -27,6 +27,9 @@ pub struct Entry {
     /// The defect to plant, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defect: Option<crate::Defect>,
+    /// What must happen in it, step by step ([`Trace::shows`](crate::Trace::shows)).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shows: Vec<String>,
     /// The rule that must object; none when the seed must pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaks: Option<Rule>,
@@ -78,18 +81,31 @@ impl Entry {
     /// Runs it and says what is not as expected.
     ///
     /// # Errors
-    /// The rule that broke and should not, or that should have and did not.
+    /// The rule that broke and should not, or that should have and did not; or that it no longer shows why it was kept.
     pub fn replay(&self) -> Result<Outcome, String> {
-        let outcome = run(&self.plan());
+        let outcome = run(&Plan { traced: !self.shows.is_empty(), ..self.plan() });
         let broke = outcome.violations.first().map(|violation| violation.rule);
-        if broke == self.breaks {
-            return Ok(outcome);
-        }
         let command = crate::cli::replay_command(&self.plan());
-        let (found, wanted) = (broke.map(Rule::as_str), self.breaks.map(Rule::as_str));
-        Err(format!(
-            "seed {}: broke {found:?}, expected {wanted:?}; replay it with\n    {command}",
-            self.seed
-        ))
+        if broke != self.breaks {
+            let (found, wanted) = (broke.map(Rule::as_str), self.breaks.map(Rule::as_str));
+            return Err(format!(
+                "seed {}: broke {found:?}, expected {wanted:?}; replay it with\n    {command}",
+                self.seed
+            ));
+        }
+        if outcome.trace.as_ref().is_some_and(|trace| !trace.shows(&self.shows)) {
+            let steps = self.shows.join(", then ");
+            return Err(format!(
+                "seed {}: does not show {steps}; see for yourself\n    {command} --out FOLDER",
+                self.seed
+            ));
+        }
+        Ok(outcome)
+    }
+
+    /// The first seed that is what this one was kept for, of so many.
+    #[must_use]
+    pub fn hunt(&self, seeds: u64) -> Option<u64> {
+        (1..=seeds).find(|seed| Self { seed: *seed, ..self.clone() }.replay().is_ok())
     }
 }

@@ -18,10 +18,13 @@ use crate::faults::{Fault, Profile, Rates};
 use crate::net::{Happening, Net, Owner, Part, Slot};
 use crate::oracle::{Rule, Violation};
 use crate::rng::Rng;
+use crate::signatures::Scheme;
 use crate::trace::{Line, Trace};
 use crate::world::{Executor, START, Shared, Size};
 
 const S: i64 = 1_000_000;
+/// How often a worker looks at what is due, at most.
+const EVERY: i64 = 6 * S;
 /// How long after the last fault everything must have come to its end: the longest chain of deadlines of DESIGN.md,
 /// section 7 (a quote of 15 minutes, an unlock window of 15, a look-up every 5) and some.
 pub(crate) const BOUND: Span = Span::from_minutes(90);
@@ -39,14 +42,16 @@ pub struct Plan {
     pub without: Vec<Fault>,
     /// At most so many servers; the seed draws 1 to 3.
     pub servers: Option<usize>,
-    /// At most so many vehicles; the seed draws 1 to 5.
+    /// At most so many vehicles; the seed draws 1 to 8.
     pub vehicles: Option<usize>,
-    /// At most so many riders; the seed draws 2 to 8.
+    /// At most so many riders; the seed draws 2 to 10.
     pub riders: Option<usize>,
-    /// At most so many journeys; the seed draws 20 to 60.
+    /// At most so many journeys; the seed draws 40 to 120.
     pub journeys: Option<u64>,
     /// A defect to plant.
     pub defect: Option<Defect>,
+    /// How messages are signed; no history depends on it.
+    pub signatures: Scheme,
     /// Whether to write down what happens.
     pub traced: bool,
 }
@@ -64,6 +69,7 @@ impl Plan {
             riders: None,
             journeys: None,
             defect: None,
+            signatures: Scheme::of_seed(seed),
             traced: false,
         }
     }
@@ -79,9 +85,9 @@ impl Plan {
             most.map_or(drawn, |most| drawn.min(most))
         };
         let servers = draw(1, 3, self.servers.map(|most| most as u64)) as usize;
-        let vehicles = draw(1, 5, self.vehicles.map(|most| most as u64)) as usize;
-        let riders = draw(2, 8, self.riders.map(|most| most as u64)) as usize;
-        let bookings = draw(20, 60, self.journeys);
+        let vehicles = draw(1, 8, self.vehicles.map(|most| most as u64)) as usize;
+        let riders = draw(2, 10, self.riders.map(|most| most as u64)) as usize;
+        let bookings = draw(40, 120, self.journeys);
         Size { servers, vehicles, riders, bookings }
     }
 }
@@ -134,6 +140,10 @@ struct Episode {
     riders_left: Arc<parking_lot::Mutex<u64>>,
     lives: u64,
     working: Vec<Option<Arc<Slot<()>>>>,
+    /// When each server's worker looks at what is due.
+    looks_at: Vec<Option<i64>>,
+    relay_looks: bool,
+    consumer_looks: bool,
     relaying: Option<Arc<Slot<()>>>,
     consuming: Option<Arc<Slot<()>>>,
 }
@@ -141,7 +151,7 @@ struct Episode {
 impl Episode {
     fn new(plan: &Plan) -> Self {
         let size = plan.size();
-        let shared = Shared::new(plan.seed, plan.rates(), size, plan.defect, plan.traced);
+        let shared = Shared::new(plan.seed, plan.rates(), size, plan.defect, plan.signatures, plan.traced);
         Self {
             shared,
             executor: Executor::default(),
@@ -150,6 +160,9 @@ impl Episode {
             riders_left: Arc::new(parking_lot::Mutex::new(0)),
             lives: 0,
             working: vec![None; size.servers],
+            looks_at: vec![None; size.servers],
+            relay_looks: false,
+            consumer_looks: false,
             relaying: None,
             consuming: None,
         }
@@ -177,9 +190,10 @@ impl Episode {
             self.net().after(first, Happening::Heartbeat(n));
         }
         for server in 0..self.size.servers {
-            self.net().after(S + server as i64 * 300_000, Happening::Worker(server));
+            let wait = self.rng.between(S, 240 * S);
+            self.net().after(wait, Happening::Patrol(server));
         }
-        for what in [Happening::Relay, Happening::Consume, Happening::Operate, Happening::Trouble] {
+        for what in [Happening::Operate, Happening::Trouble] {
             let wait = self.rng.between(S, 5 * S);
             self.net().after(wait, what);
         }
@@ -227,6 +241,9 @@ impl Episode {
             if self.broken() || end(self) {
                 return;
             }
+            if net.take_moved() {
+                self.look();
+            }
             let Some((at, what)) = net.next(latest) else { return };
             net.advance_to(at);
             self.happen(what);
@@ -254,15 +271,8 @@ impl Episode {
             self.shared.fleet.calm_down(n);
         }
         let latest = self.net().now().plus(BOUND).as_micros();
-        let mut looked = 0;
-        self.go(latest, |episode| {
-            let now = episode.net().now().as_micros();
-            if now < looked + 20 * S {
-                return false;
-            }
-            looked = now;
-            episode.unfinished().is_empty()
-        });
+        self.net().has_moved();
+        self.go(latest, |episode| episode.net().has_moved_lately() && episode.unfinished().is_empty());
     }
 
     fn died(&mut self, server: usize) {
@@ -280,6 +290,7 @@ impl Episode {
             Happening::PowerBack(n) => self.shared.fleet.power_back(n),
             Happening::NetworkBack(n) => self.shared.fleet.set_online(n, true),
             Happening::Worker(server) => self.work(server),
+            Happening::Patrol(server) => self.patrol(server),
             Happening::Relay => self.relay(),
             Happening::Consume => self.consume(),
             Happening::Operate => self.operate(),
@@ -288,6 +299,7 @@ impl Episode {
                 if !self.net().is_alive(server) {
                     self.lives += 1;
                     self.shared.restart(server, self.lives);
+                    self.net().has_moved();
                     self.net().note(|| Line::at(Part::Server(server), "the process starts again"));
                 }
             }
@@ -343,33 +355,87 @@ impl Episode {
         });
     }
 
-    /// The worker looks after deadlines; the simulator wakes it when there is something to do.
-    fn work(&mut self, server: usize) {
-        let wait = self.rng.between(2 * S, 6 * S);
+    /// Workers, relays and consumers look every few seconds. What they would not find is not looked for: after a write
+    /// they are told when to look next.
+    fn look(&mut self) {
+        let now = self.net().now().as_micros();
+        let deadline = now_or_never(self.shared.truth.next_deadline()).and_then(Result::ok).flatten();
+        if let Some(deadline) = deadline {
+            let due = deadline.as_micros().max(now);
+            for server in 0..self.size.servers {
+                if self.net().is_alive(server)
+                    && self.looks_at[server].is_none_or(|at| at > due.saturating_add(EVERY))
+                {
+                    let wait = due.saturating_sub(now).saturating_add(self.rng.between(0, EVERY));
+                    self.work_after(server, wait);
+                }
+            }
+        }
+        if !self.relay_looks && self.is_pending() {
+            self.relay_looks = true;
+            let wait = self.rng.between(S, 8 * S);
+            self.net().after(wait, Happening::Relay);
+        }
+        if !self.consumer_looks && self.shared.bus.lag() > 0 {
+            self.consumer_looks = true;
+            let wait = self.rng.between(S, 8 * S);
+            self.net().after(wait, Happening::Consume);
+        }
+    }
+
+    fn work_after(&mut self, server: usize, wait: i64) {
+        self.looks_at[server] = Some(self.net().now().as_micros().saturating_add(wait));
         self.net().after(wait, Happening::Worker(server));
+    }
+
+    fn is_pending(&self) -> bool {
+        now_or_never(self.shared.truth.pending_count()).is_none_or(|count| count.unwrap_or(1) > 0)
+    }
+
+    /// The worker looks after deadlines.
+    fn work(&mut self, server: usize) {
+        if self.looks_at[server] != Some(self.net().now().as_micros()) {
+            return;
+        }
+        self.looks_at[server] = None;
         if self.shared.defect == Some(Defect::WorkerAsleep) || !self.net().is_alive(server) {
             return;
         }
-        if self.working[server].as_ref().is_some_and(|slot| Arc::strong_count(slot) > 1) {
-            return;
-        }
         let now = self.net().clock_of(server);
-        let due = now_or_never(self.shared.truth.next_deadline());
-        let due = due.and_then(Result::ok).flatten().is_some_and(|deadline| deadline <= now);
-        let silent = self.rng.chance(60);
-        if !due && !silent {
+        let deadline = now_or_never(self.shared.truth.next_deadline()).and_then(Result::ok).flatten();
+        let Some(deadline) = deadline else { return };
+        let busy = self.working[server].as_ref().is_some_and(|slot| Arc::strong_count(slot) > 1);
+        if deadline <= now && !busy {
+            let slot = Slot::new();
+            self.working[server] = Some(Arc::clone(&slot));
+            let app = self.shared.app(server);
+            self.spawn(Owner::Server(server), Task::Tick, async move {
+                let _running = slot;
+                drop(app.run_deadlines(20, 2).await);
+            });
+        }
+        let wait = deadline.since(now).as_micros().max(0) + self.rng.between(EVERY / 3, EVERY);
+        self.work_after(server, wait);
+    }
+
+    /// Less often it also looks for vehicles that have gone silent.
+    fn patrol(&mut self, server: usize) {
+        let wait = self.rng.between(60 * S, 240 * S);
+        self.net().after(wait, Happening::Patrol(server));
+        if self.shared.defect == Some(Defect::WorkerAsleep) || !self.net().is_alive(server) {
             return;
         }
-        let slot = Slot::new();
-        self.working[server] = Some(Arc::clone(&slot));
         let app = self.shared.app(server);
         self.spawn(Owner::Server(server), Task::Tick, async move {
-            let _running = slot;
-            drop(if silent { app.run_due(20, 2).await } else { app.run_deadlines(20, 2).await });
+            drop(app.run_due(20, 2).await);
         });
     }
 
     fn relay(&mut self) {
+        self.relay_looks = self.is_pending();
+        if !self.relay_looks {
+            return;
+        }
         let wait = self.rng.between(S, 8 * S);
         self.net().after(wait, Happening::Relay);
         // One relay has the lease; a second one is what a lease that ran out brings.
@@ -378,10 +444,6 @@ impl Episode {
             return;
         }
         let Some(server) = self.any_server() else { return };
-        let waiting = now_or_never(self.shared.truth.pending_count());
-        if waiting.is_none_or(|count| count.unwrap_or(0) == 0) {
-            return;
-        }
         let slot = Slot::new();
         self.relaying = Some(Arc::clone(&slot));
         let (app, publisher) = (self.shared.app(server), self.shared.publisher(server));
@@ -392,17 +454,21 @@ impl Episode {
     }
 
     fn consume(&mut self) {
+        if self.net().strikes(Fault::DuplicateMessage) {
+            let by = self.rng.below(6) as usize;
+            self.shared.bus.rewind(by);
+        }
+        self.consumer_looks = self.shared.bus.lag() > 0;
+        if !self.consumer_looks {
+            return;
+        }
         let wait = self.rng.between(S, 8 * S);
         self.net().after(wait, Happening::Consume);
         if self.consuming.as_ref().is_some_and(|slot| Arc::strong_count(slot) > 1) {
             return;
         }
-        if self.net().strikes(Fault::DuplicateMessage) {
-            let by = self.rng.below(6) as usize;
-            self.shared.bus.rewind(by);
-        }
+        let Some(server) = self.any_server() else { return };
         let (from, events) = self.shared.bus.read(50);
-        let Some(server) = self.any_server().filter(|_| !events.is_empty()) else { return };
         let slot = Slot::new();
         self.consuming = Some(Arc::clone(&slot));
         let (app, world) = (self.shared.app(server), Arc::clone(&self.shared));
@@ -414,6 +480,7 @@ impl Episode {
                 }
                 world.oracle.lock().handled(&event.id());
                 world.bus.acknowledge(from + n + 1);
+                world.net.has_moved();
             }
         });
     }
@@ -462,7 +529,7 @@ impl Episode {
                 left.push(format!("vehicle {} is held", vehicle.id));
             }
         }
-        if now_or_never(self.shared.truth.pending_count()).is_none_or(|count| count.unwrap_or(1) > 0) {
+        if self.is_pending() {
             left.push("events wait in the outbox".to_owned());
         }
         if self.shared.bus.lag() > 0 {

@@ -20,7 +20,9 @@
 //! the 15 s that the policy allows for. A vehicle further behind is safe only as far as the broker drops expired
 //! messages.
 //!
-//! One thread, no runtime, no clock: time jumps to whatever happens next, and one seed is one history.
+//! One thread a seed, no runtime, no clock: time jumps to whatever happens next, and one seed is one history. Who would find
+//! nothing is not asked: workers, relays and consumers are woken when a write gave them something to do. Messages are signed
+//! by a keyed hash, and in one seed of 32 by Ed25519; histories do not depend on which.
 //!
 //! Each seed has a **safety phase** with faults, until every rider is done, and a **liveness phase** without, in which
 //! everything must come to its end within 90 virtual minutes.
@@ -43,6 +45,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "mutants and oracles look at a few events among many")]
 
 mod actors;
+mod bulk;
 mod cli;
 mod corpus;
 mod coverage;
@@ -61,6 +64,7 @@ mod totals;
 mod trace;
 mod world;
 
+pub use bulk::Bulk;
 pub use cli::{Cli, replay_command};
 pub use corpus::{Corpus, Entry};
 pub use coverage::{Coverage, Task};
@@ -71,5 +75,6 @@ pub use hunt::{Hunt, hunt};
 pub use oracle::{Rule, Violation};
 pub use report::render;
 pub use shrink::shrink;
-pub use totals::Totals;
+pub use signatures::Scheme;
+pub use totals::{RunResult, Totals};
 pub use trace::Trace;

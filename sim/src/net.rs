@@ -53,6 +53,7 @@ pub(crate) enum Happening {
     PowerBack(usize),
     NetworkBack(usize),
     Worker(usize),
+    Patrol(usize),
     Relay,
     Consume,
     Operate,
@@ -106,12 +107,16 @@ pub(crate) struct Inner {
     pub(crate) counts: [u64; Fault::ALL.len()],
     pub(crate) calls: u64,
     port_faults: u32,
+    /// How many of a thousand ways to a part and back take any time.
+    slow: u32,
 }
 
 /// The network, the clockwork and the dice. Shared by everything of one simulation.
 pub(crate) struct Net {
     now: AtomicI64,
     calm: AtomicBool,
+    moved: AtomicBool,
+    parted: AtomicBool,
     pub(crate) rates: Rates,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) trace: Option<Mutex<Trace>>,
@@ -142,6 +147,8 @@ impl Net {
         Arc::new(Self {
             now: AtomicI64::new(start.as_micros()),
             calm: AtomicBool::new(false),
+            moved: AtomicBool::new(true),
+            parted: AtomicBool::new(false),
             rates,
             inner: Mutex::new(Inner {
                 rng: Rng::new(seed, 1),
@@ -157,6 +164,7 @@ impl Net {
                 counts: [0; Fault::ALL.len()],
                 calls: 0,
                 port_faults,
+                slow: Rng::new(seed, 6).between(20, 500) as u32,
             }),
             trace: traced.then(|| Mutex::new(Trace::default())),
         })
@@ -184,8 +192,24 @@ impl Net {
     pub(crate) fn calm_down(&self) {
         self.calm.store(true, Relaxed);
         let mut inner = self.inner.lock();
+        self.parted.store(false, Relaxed);
         inner.partitions.clear();
         inner.offsets.iter_mut().for_each(|offset| *offset = 0);
+    }
+
+    /// Something was written that a worker, a relay or a consumer may wait for.
+    pub(crate) fn has_moved(&self) {
+        self.moved.store(true, Relaxed);
+    }
+
+    /// Whether something was, since that was last taken note of.
+    pub(crate) fn has_moved_lately(&self) -> bool {
+        self.moved.load(Relaxed)
+    }
+
+    /// The same, and takes note of it.
+    pub(crate) fn take_moved(&self) -> bool {
+        self.moved.load(Relaxed) && self.moved.swap(false, Relaxed)
     }
 
     pub(crate) fn is_calm(&self) -> bool {
@@ -227,7 +251,9 @@ impl Net {
     }
 
     pub(crate) fn spawn(&self, owner: Owner, task: Task, status: Option<Status>, run: Run) {
-        self.inner.lock().spawned.push(Spawn { owner, task, status, run });
+        let mut inner = self.inner.lock();
+        inner.coverage.begin(task, status);
+        inner.spawned.push(Spawn { owner, task, status, run });
     }
 
     /// Waits; 0 does not even yield.
@@ -251,16 +277,17 @@ impl Net {
     }
 
     pub(crate) fn apart(&self, one: Part, other: Part) -> bool {
-        let inner = self.inner.lock();
-        !inner.partitions.is_empty()
-            && inner.partitions.iter().any(|pair| *pair == (one, other) || *pair == (other, one))
+        self.parted.load(Relaxed)
+            && self.inner.lock().partitions.iter().any(|pair| *pair == (one, other) || *pair == (other, one))
     }
 
     pub(crate) fn set_apart(&self, one: Part, other: Part) {
+        self.parted.store(true, Relaxed);
         self.inner.lock().partitions.push((one, other));
     }
 
     pub(crate) fn join_all(&self) {
+        self.parted.store(false, Relaxed);
         self.inner.lock().partitions.clear();
     }
 
@@ -352,7 +379,7 @@ impl Wire {
             }
             Fate::Struck(_) | Fate::Clean => {}
         }
-        let way = self.net.draw(latency);
+        let way = self.net.inner.lock().latency();
         self.net.sleep(way).await;
         Ok(())
     }
@@ -361,7 +388,7 @@ impl Wire {
         let calm = self.net.is_calm();
         let mut inner = self.net.inner.lock();
         inner.calls += 1;
-        let way = latency(&mut inner.rng);
+        let way = inner.latency();
         let rates = inner.port_faults;
         if calm || !inner.rng.chance(rates) {
             return (Fate::Clean, way);
@@ -392,10 +419,11 @@ impl Wire {
     }
 }
 
-/// Half of the calls take no time at all, the others up to 20 ms.
-fn latency(rng: &mut Rng) -> i64 {
-    let drawn = rng.next();
-    if drawn & 1 == 0 { 0 } else { 1_000 + ((drawn >> 8) % 19_000) as i64 }
+impl Inner {
+    /// Most ways take no time at all, the others up to 20 ms; how many is the seed's.
+    fn latency(&mut self) -> i64 {
+        if self.rng.chance(self.slow) { self.rng.between(1_000, 20_000) } else { 0 }
+    }
 }
 
 fn unavailable(operation: &'static str) -> PortError {

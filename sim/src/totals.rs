@@ -1,5 +1,6 @@
 //! Sums over many seeds, as the command line prints them and a checkpoint keeps them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use rideplane_core::booking::Status;
@@ -104,6 +105,71 @@ impl Totals {
     #[must_use]
     pub fn rate(&self) -> f64 {
         if self.wall_s > 0.0 { self.bookings as f64 / self.wall_s } else { 0.0 }
+    }
+}
+
+/// What was run and what came of it, as a file that is kept beside the code.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunResult {
+    /// The version of this crate.
+    pub version: &'static str,
+    /// The mix of faults.
+    pub faults: Profile,
+    /// The first seed and the last.
+    pub seeds: (u64, u64),
+    /// Bookings that were made.
+    pub bookings: u64,
+    /// Events that were committed.
+    pub events: u64,
+    /// Calls of ports.
+    pub port_calls: u64,
+    /// Virtual time, hours.
+    pub virtual_hours: i64,
+    /// Real time, seconds, over all parts of a run with checkpoints.
+    pub duration_seconds: u64,
+    /// On how many threads the last part ran.
+    pub threads: usize,
+    /// Bookings a second of real time.
+    pub bookings_per_second: u64,
+    /// How often each fault struck.
+    pub faults_struck: BTreeMap<&'static str, u64>,
+    /// How often each rule was checked.
+    pub checks: BTreeMap<&'static str, u64>,
+    /// How bookings ended.
+    pub ends: BTreeMap<&'static str, u64>,
+    /// Cells of status x request x fault: reached, and all.
+    pub coverage: (usize, usize),
+    /// The longest time from the last fault to the end of everything, seconds.
+    pub slowest_recovery_seconds: i64,
+    /// What was broken: seed, rule, what was found.
+    pub violations: Vec<(u64, Rule, String)>,
+}
+
+impl Totals {
+    /// The result of a run on so many threads.
+    #[must_use]
+    pub fn result(&self, threads: usize) -> RunResult {
+        let named = |names: &[&'static str], counts: &[u64]| -> BTreeMap<&'static str, u64> {
+            names.iter().copied().zip(counts.iter().copied()).collect()
+        };
+        RunResult {
+            version: env!("CARGO_PKG_VERSION"),
+            faults: self.faults,
+            seeds: (self.first_seed, self.next_seed.saturating_sub(1)),
+            bookings: self.bookings,
+            events: self.events,
+            port_calls: self.calls,
+            virtual_hours: self.virtual_s / 3_600,
+            duration_seconds: self.wall_s as u64,
+            threads,
+            bookings_per_second: self.rate() as u64,
+            faults_struck: named(&Fault::ALL.map(Fault::as_str), &self.struck),
+            checks: named(&Rule::ALL.map(Rule::as_str), &self.checks),
+            ends: named(&Status::ALL.map(Status::as_str), &self.ends),
+            coverage: self.coverage.reached(),
+            slowest_recovery_seconds: self.slowest.first().map_or(0, |(_, took)| *took),
+            violations: self.violations.clone(),
+        }
     }
 }
 

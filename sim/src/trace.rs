@@ -1,5 +1,6 @@
 //! The journey of one seed, for people: an event log and a sequence diagram.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use rideplane_core::time::Timestamp;
@@ -49,6 +50,9 @@ pub struct Trace {
     lines: Vec<(Timestamp, Line)>,
 }
 
+/// Stands for a booking or a vehicle in the steps of [`Trace::shows`].
+const ID: &str = "{id}";
+
 /// A diagram with more arrows than this can't be read.
 const ARROWS: usize = 120;
 
@@ -67,6 +71,32 @@ impl Trace {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// Whether all of this happened, in this order. `{id}` stands for one and the same booking or vehicle in all steps.
+    #[must_use]
+    pub fn shows(&self, steps: &[String]) -> bool {
+        let texts: Vec<String> = self
+            .lines
+            .iter()
+            .map(
+                |(_, Line { from, to, text })| {
+                    if from == to { format!("{from} {text}") } else { format!("{from} -> {to} {text}") }
+                },
+            )
+            .collect();
+        let in_order = |id: &str| {
+            let mut left = texts.iter();
+            steps.iter().all(|step| {
+                let wanted = step.replace(ID, id);
+                left.any(|text| text.contains(&wanted))
+            })
+        };
+        let Some((before, _)) = steps.iter().find_map(|step| step.split_once(ID)) else {
+            return in_order("");
+        };
+        let named = texts.iter().filter_map(|text| text.split_once(before)?.1.split_whitespace().next());
+        named.collect::<BTreeSet<&str>>().into_iter().any(in_order)
     }
 
     /// The log, one line for each thing that happened; `about` keeps only lines that name it.

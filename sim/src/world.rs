@@ -1,8 +1,7 @@
 //! One world from one seed: its parts, put together, and the loop that lets things happen.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use parking_lot::Mutex;
 use rideplane_app::{App, Ports, PutVehicle, Settings};
@@ -20,7 +19,7 @@ use crate::actors::fleet::{Fleet, place};
 use crate::coverage::Task;
 use crate::defects::{Defect, MutantGateway, MutantStore};
 use crate::faults::Rates;
-use crate::net::{Net, Owner, Part, Run, Wire};
+use crate::net::{Net, Owner, Part, Run, Spawn, Wire};
 use crate::oracle::Oracle;
 use crate::ports::bus::Bus;
 use crate::ports::faulty::Faulty;
@@ -29,7 +28,7 @@ use crate::ports::provider::Provider;
 use crate::ports::search::ListSearch;
 use crate::ports::watched::{Database, Watched};
 use crate::rng::Rng;
-use crate::signatures::Signatures;
+use crate::signatures::{Scheme, Signatures};
 
 /// What everybody in a world knows.
 pub(crate) struct Shared {
@@ -92,11 +91,12 @@ impl Shared {
         rates: Rates,
         size: Size,
         defect: Option<Defect>,
+        signatures: Scheme,
         traced: bool,
     ) -> Arc<Self> {
         let net = Net::new(seed, rates, size.servers, START, traced);
         let oracle = Arc::new(Mutex::new(Oracle::default()));
-        let signatures = Signatures::shared();
+        let signatures = Signatures::shared(signatures);
         let fleet =
             Fleet::new(Arc::clone(&net), Arc::clone(&oracle), Arc::clone(&signatures), size.vehicles, defect);
         let truth = Arc::new(MemoryStore::new());
@@ -161,8 +161,7 @@ impl Shared {
         let broker: Arc<dyn VehicleLink> = Arc::new(Broker { fleet: Arc::clone(&self.fleet) });
         let messages: Arc<dyn Notifier> =
             Arc::new(Messages { oracle: Arc::clone(&self.oracle), net: Arc::clone(&self.net) });
-        let signer: Arc<dyn CommandSigner> =
-            Arc::new(SimSigner { key_id: Signatures::key_id(), signatures: Arc::clone(&self.signatures) });
+        let signer: Arc<dyn CommandSigner> = Arc::new(SimSigner { signatures: Arc::clone(&self.signatures) });
         let rng = Rng::new(self.seed, 0x1d00 + server as u64 * 4_096 + life);
         let ports = Ports {
             store: Arc::clone(&database) as _,
@@ -217,10 +216,9 @@ struct Running {
     task: Task,
     status: Option<Status>,
     run: Run,
-    waker: Waker,
 }
 
-type Ready = Arc<Mutex<VecDeque<usize>>>;
+type Ready = Arc<Mutex<Vec<usize>>>;
 
 struct TaskWaker {
     id: usize,
@@ -229,7 +227,10 @@ struct TaskWaker {
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        self.ready.lock().push_back(self.id);
+        self.ready.lock().push(self.id);
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ready.lock().push(self.id);
     }
 }
 
@@ -237,62 +238,62 @@ impl Wake for TaskWaker {
 #[derive(Default)]
 pub(crate) struct Executor {
     tasks: Vec<Option<Running>>,
+    /// One for each place in `tasks`, for whichever task is there.
+    wakers: Vec<Waker>,
     free: Vec<usize>,
     ready: Ready,
+    turn: Vec<usize>,
     pub(crate) polls: u64,
 }
 
 impl Executor {
-    /// Takes in what was begun since.
-    fn take_in(&mut self, net: &Net) {
-        loop {
-            let mut spawned = std::mem::take(&mut net.inner.lock().spawned);
-            if spawned.is_empty() {
-                return;
-            }
-            for spawn in spawned.drain(..) {
-                let id = self.free.pop().unwrap_or(self.tasks.len());
-                let waker = Waker::from(Arc::new(TaskWaker { id, ready: Arc::clone(&self.ready) }));
-                net.inner.lock().coverage.begin(spawn.task, spawn.status);
-                let running = Running {
-                    owner: spawn.owner,
-                    task: spawn.task,
-                    status: spawn.status,
-                    run: spawn.run,
-                    waker,
-                };
-                if id == self.tasks.len() {
-                    self.tasks.push(Some(running));
-                } else {
-                    self.tasks[id] = Some(running);
-                }
-                self.ready.lock().push_back(id);
-            }
+    fn take_in(&mut self, spawn: Spawn) {
+        let running = Running { owner: spawn.owner, task: spawn.task, status: spawn.status, run: spawn.run };
+        let id = self.free.pop().unwrap_or(self.tasks.len());
+        if id == self.tasks.len() {
+            self.tasks.push(Some(running));
+            self.wakers.push(Waker::from(Arc::new(TaskWaker { id, ready: Arc::clone(&self.ready) })));
+        } else {
+            self.tasks[id] = Some(running);
         }
+        self.ready.lock().push(id);
     }
 
     /// Runs everything that can go on now; tells which servers died.
     pub(crate) fn run(&mut self, net: &Net) -> Vec<usize> {
         let mut died = Vec::new();
         loop {
-            self.take_in(net);
-            let Some(id) = self.ready.lock().pop_front() else { return died };
-            // A wake-up of a task that is over may meet the next one in its place, which looks and goes on waiting.
-            let Some(mut running) = self.tasks[id].take() else { continue };
-            net.inner.lock().running = (running.task, running.status);
-            self.polls += 1;
-            let waker = running.waker.clone();
-            let polled = running.run.as_mut().poll(&mut Context::from_waker(&waker));
-            running.status = net.inner.lock().running.1;
-            match polled {
-                Poll::Ready(()) => self.free.push(id),
-                Poll::Pending => self.tasks[id] = Some(running),
+            let spawned = std::mem::take(&mut net.inner.lock().spawned);
+            spawned.into_iter().for_each(|spawn| self.take_in(spawn));
+            let mut turn = std::mem::take(&mut self.turn);
+            std::mem::swap(&mut turn, &mut *self.ready.lock());
+            if turn.is_empty() {
+                return died;
             }
-            let crashed = std::mem::take(&mut net.inner.lock().crashed);
-            for server in crashed {
-                self.kill(server);
-                died.push(server);
+            for id in turn.drain(..) {
+                self.poll(id, net, &mut died);
             }
+            self.turn = turn;
+        }
+    }
+
+    fn poll(&mut self, id: usize, net: &Net, died: &mut Vec<usize>) {
+        // A wake-up of a task that is over may meet the next one in its place, which looks and goes on waiting.
+        let Some(running) = &mut self.tasks[id] else { return };
+        net.inner.lock().running = (running.task, running.status);
+        self.polls += 1;
+        let polled = running.run.as_mut().poll(&mut Context::from_waker(&self.wakers[id]));
+        let mut inner = net.inner.lock();
+        running.status = inner.running.1;
+        let crashed = if inner.crashed.is_empty() { Vec::new() } else { std::mem::take(&mut inner.crashed) };
+        drop(inner);
+        if polled.is_ready() {
+            self.tasks[id] = None;
+            self.free.push(id);
+        }
+        for server in crashed {
+            self.kill(server);
+            died.push(server);
         }
     }
 

@@ -1,8 +1,15 @@
 //! The simulator in every check: kept seeds, fresh seeds, determinism, and oracles that are not blind.
 
-#![allow(clippy::panic, reason = "a seed that breaks a rule fails with the command that replays it")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a seed that breaks a rule fails with the command that replays it"
+)]
 
-use rideplane_sim::{Corpus, Defect, Plan, Profile, hunt, replay_command, run, shrink};
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use rideplane_sim::{Bulk, Corpus, Defect, Plan, Profile, Scheme, Totals, hunt, replay_command, run, shrink};
 
 fn passes(plan: &Plan) -> u64 {
     let outcome = run(plan);
@@ -92,4 +99,49 @@ fn a_failing_seed_shrinks_and_still_fails() {
     let about: Vec<String> = outcome.violations[0].about.clone();
     let diagram = outcome.trace.unwrap().mermaid(&about);
     assert!(diagram.starts_with("sequenceDiagram\n") && diagram.contains("Vehicle"), "{diagram}");
+}
+
+#[test]
+fn a_keyed_hash_shows_the_same_histories_as_ed25519() {
+    for seed in [3, 7, 32] {
+        let histories = [Scheme::Ed25519, Scheme::KeyedHash].map(|signatures| {
+            let plan = Plan { signatures, traced: true, ..Plan::new(seed, Profile::Storm) };
+            let outcome = run(&plan);
+            (outcome.trace.unwrap().log(&[]), outcome.events, outcome.calls, outcome.faults)
+        });
+        assert!(histories[0].0.contains("ack Done"), "seed {seed} has no answer of a vehicle in it");
+        assert_eq!(histories[0], histories[1], "seed {seed}");
+    }
+}
+
+/// Without the time that it took, and as text: a checkpoint is text too.
+fn sums(totals: &Totals) -> String {
+    serde_json::to_string(&Totals { wall_s: 0.0, ..totals.clone() }).unwrap()
+}
+
+#[test]
+fn sums_do_not_depend_on_threads_nor_on_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Bulk { bookings: 600, ..Bulk::new(1, Profile::Swarm) };
+    let wanted = sums(&whole.run(|_| ()).unwrap());
+    for threads in [2, 5] {
+        let several = Bulk { threads: NonZeroUsize::new(threads).unwrap(), ..whole.clone() };
+        assert_eq!(sums(&several.run(|_| ()).unwrap()), wanted, "{threads} threads");
+    }
+    let checkpoint = Some(folder.path().join("sums.json"));
+    let part = Bulk { bookings: 250, checkpoint, ..whole.clone() };
+    let seeds = part.run(|_| ()).unwrap().seeds();
+    let rest = Bulk { bookings: 600, threads: NonZeroUsize::new(2).unwrap(), ..part.clone() };
+    let mut first = None;
+    let resumed = rest.run(|totals| _ = first.get_or_insert(totals.next_seed)).unwrap();
+    assert!(first.unwrap() > seeds, "what is in the checkpoint is not run again");
+    assert_eq!(sums(&resumed), wanted);
+    assert_eq!(sums(&saved(part.checkpoint.as_deref().unwrap())), wanted);
+    let other = Bulk { seed: 2, ..part };
+    let refused = other.run(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("is the checkpoint of seeds from 1 with faults swarm"), "{refused}");
+}
+
+fn saved(file: &Path) -> Totals {
+    serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }

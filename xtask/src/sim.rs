@@ -5,13 +5,13 @@ use anyhow::Result;
 use crate::sh;
 use crate::workspace::Workspace;
 
-/// The runs of a check: kept seeds, fresh ones under three mixes of faults, and every planted defect.
+/// The runs of a check: kept seeds, two million bookings under three mixes of faults, and every planted defect.
 const CHECKS: [&[&str]; 5] = [
     &["corpus"],
-    &["run", "--faults", "everyday", "--bookings", "5000"],
-    &["run", "--faults", "storm", "--bookings", "5000"],
-    &["run", "--faults", "swarm", "--bookings", "10000"],
     &["defects"],
+    &["run", "--faults", "everyday", "--bookings", "500000"],
+    &["run", "--faults", "storm", "--bookings", "500000"],
+    &["run", "--faults", "swarm", "--bookings", "1000000"],
 ];
 
 /// Runs every check of the simulator.
@@ -30,14 +30,21 @@ pub(crate) fn model(workspace: &Workspace) -> Result<()> {
     ["check", "defects"].iter().try_for_each(|what| release(workspace, "rideplane-model", &[what]))
 }
 
-/// Measures bookings a second under each mix of faults, on one core.
+/// Measures bookings a second under each mix of faults, on one core: with Ed25519, with a keyed hash, and with what each
+/// seed draws.
 ///
 /// # Errors
 /// As [`check`].
 pub(crate) fn bench(workspace: &Workspace) -> Result<()> {
-    ["none", "everyday", "storm", "swarm"]
-        .iter()
-        .try_for_each(|faults| run(workspace, &["run", "--faults", faults, "--bookings", "50000"]))
+    let of = |faults| ["run", "--threads", "1", "--bookings", "20000", "--faults", faults];
+    ["none", "everyday", "storm", "swarm"].iter().try_for_each(|faults| {
+        for signatures in ["ed25519", "keyed-hash"] {
+            println!("{faults}, {signatures}");
+            run(workspace, &[&of(faults)[..], &["--signatures", signatures]].concat())?;
+        }
+        println!("{faults}, as each seed draws");
+        run(workspace, &of(faults))
+    })
 }
 
 fn run(workspace: &Workspace, args: &[&str]) -> Result<()> {

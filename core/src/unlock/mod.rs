@@ -73,8 +73,8 @@ pub use attempt::{
 };
 pub use claims::{AckClaims, AckResult, Action, CommandClaims, InvalidPosition, PositionE7, Refusal};
 pub use cose::{
-    MAX_BYTES, SIGNATURE_BYTES, Unsigned, WireError, ack_topic, command_topic, peek_ack_vehicle, verify_ack,
-    verify_ack_with, verify_command,
+    MAX_BYTES, SIGNATURE_BYTES, Unsigned, Verify, WireError, ack_topic, command_topic, peek_ack_vehicle,
+    verify_ack, verify_ack_with, verify_command,
 };
 pub use keys::{InvalidKey, PreparedKey, RequestHash, TrustedKeys, VehicleKey};
 pub use vehicle::{AGENT_REMEMBERS, Agent, AgentMemory, Limits, Report, Telemetry, Verdict};

@@ -17,7 +17,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::claims::{AckClaims, AckResult, Action, CommandClaims, PositionE7, Refusal};
-use super::cose::{WireError, verify_command};
+use super::cose::{Verify, WireError, verify_command};
 use super::keys::{RequestHash, TrustedKeys};
 use crate::charge::Charge;
 use crate::ids::{CommandId, Epoch, VehicleId};
@@ -118,22 +118,17 @@ pub struct Report {
 
 /// The part of a vehicle that decides whether it obeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agent {
+pub struct Agent<K = TrustedKeys> {
     vehicle_id: VehicleId,
-    trusted: TrustedKeys,
+    trusted: K,
     limits: Limits,
     memory: AgentMemory,
 }
 
-impl Agent {
+impl<K: Verify> Agent<K> {
     /// The agent of `vehicle_id` with the memory that was last made durable.
     #[must_use]
-    pub const fn new(
-        vehicle_id: VehicleId,
-        trusted: TrustedKeys,
-        limits: Limits,
-        memory: AgentMemory,
-    ) -> Self {
+    pub const fn new(vehicle_id: VehicleId, trusted: K, limits: Limits, memory: AgentMemory) -> Self {
         Self { vehicle_id, trusted, limits, memory }
     }
 
@@ -155,7 +150,7 @@ impl Agent {
     }
 
     /// Trusts other keys from now on: the step of a key rotation on the vehicle.
-    pub fn trust(&mut self, trusted: TrustedKeys) {
+    pub fn trust(&mut self, trusted: K) {
         self.trusted = trusted;
     }
 

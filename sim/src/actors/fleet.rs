@@ -17,14 +17,14 @@ use crate::defects::Defect;
 use crate::faults::Fault;
 use crate::net::{Happening, Net, Part};
 use crate::oracle::Oracle;
-use crate::signatures::Signatures;
+use crate::signatures::{Signatures, Trust};
 use crate::trace::{Line, name};
 
 /// A second, in microseconds.
 const S: i64 = 1_000_000;
 
 struct Bike {
-    agent: Agent,
+    agent: Agent<Trust>,
     /// What is left when power is lost.
     durable: AgentMemory,
     open: bool,
@@ -69,7 +69,7 @@ impl Fleet {
             .map(|id| {
                 let memory = AgentMemory::default();
                 Mutex::new(Bike {
-                    agent: Agent::new(id.clone(), signatures.trusted(), limits(defect), memory.clone()),
+                    agent: Agent::new(id.clone(), signatures.trust(), limits(defect), memory.clone()),
                     durable: memory,
                     open: false,
                     odometer_m: 1_000,
@@ -150,6 +150,7 @@ impl Fleet {
             Verdict::Interrupted { claims } => {
                 let stands = bike.open == (claims.action == Action::Unlock);
                 if stands {
+                    self.net.note(|| Line::at(Part::Vehicle(n), "the bolt stands as commanded"));
                     self.oracle.lock().bolt_stood(&claims);
                 }
                 let result = if stands { AckResult::Done } else { AckResult::Refused(Refusal::Interrupted) };
@@ -216,7 +217,7 @@ impl Fleet {
 
     fn again(&self, n: usize, bike: &mut Bike, bytes: &[u8]) {
         let fresh =
-            Agent::new(self.ids[n].clone(), self.signatures.trusted(), limits(None), AgentMemory::default());
+            Agent::new(self.ids[n].clone(), self.signatures.trust(), limits(None), AgentMemory::default());
         if let Verdict::Execute { claims, .. } = fresh.judge(bytes, self.clock(bike)) {
             self.act(n, bike, &claims);
         }
@@ -253,7 +254,7 @@ impl Fleet {
         bike.powered = true;
         bike.agent = Agent::new(
             self.ids[n].clone(),
-            self.signatures.trusted(),
+            self.signatures.trust(),
             limits(self.defect),
             bike.durable.clone(),
         );

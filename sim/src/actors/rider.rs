@@ -149,7 +149,7 @@ impl Rider {
 
     /// Finds a vehicle, by search or by the code on it.
     async fn choose(&mut self) -> VehicleId {
-        if self.rng.chance(250) {
+        if self.rng.chance(500) {
             let query = SearchQuery { lat: 50.11, lon: 8.68, limit: Some(3), ..SearchQuery::default() };
             let found = self
                 .ask(Task::Search, None, move |app| {

@@ -14,6 +14,7 @@ use rideplane_core::money::Money;
 use rideplane_core::payment::{IntentSnapshot, RefundSnapshot};
 use rideplane_core::pricing::Surge;
 use rideplane_core::time::Timestamp;
+use rideplane_core::unlock::{AckClaims, VehicleKey, WireError};
 use rideplane_ports::{
     Availability, AvailabilityUpdate, BookingFilter, CommandSigner, Commit, CommitError, DemandModel, Due,
     Envelope, EventPublisher, IdempotencyId, IdempotencyRecord, Inbox, Nearby, Nearest, Notification,
@@ -76,6 +77,7 @@ impl Store for Faulty<dyn Database> {
         if let Some(again) = again {
             answer = self.inner.commit(again).await;
         }
+        self.wire.net.has_moved();
         self.wire.back(fate, "store.commit").await?;
         answer
     }
@@ -131,7 +133,9 @@ impl Outbox for Faulty<dyn Database> {
         call!(self, "outbox.pending_count", Read, self.inner.pending_count())
     }
     async fn mark_published(&self, events: &[Envelope], at: Timestamp) -> Result<(), PortError> {
-        call!(self, "outbox.mark_published", Write, self.inner.mark_published(events, at))
+        let marked = call!(self, "outbox.mark_published", Write, self.inner.mark_published(events, at));
+        self.wire.net.has_moved();
+        marked
     }
 }
 
@@ -238,6 +242,14 @@ impl CommandSigner for Faulty<dyn CommandSigner> {
     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], PortError> {
         call!(self, "signer.sign", Read, self.inner.sign(message))
     }
+    fn verify_ack(
+        &self,
+        bytes: &[u8],
+        vehicle_id: &VehicleId,
+        key: &VehicleKey,
+    ) -> Result<AckClaims, WireError> {
+        self.inner.verify_ack(bytes, vehicle_id, key)
+    }
 }
 
 #[async_trait]
@@ -270,6 +282,7 @@ impl EventPublisher for Faulty<dyn EventPublisher> {
         if fate == TWICE {
             drop(self.inner.publish(&events[..taken]).await);
         }
+        self.wire.net.has_moved();
         match self.wire.back(fate, "bus.publish").await {
             Ok(()) => published,
             Err(error) => Published { count: 0, error: Some(error) },

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rideplane_core::ids::{KeyId, VehicleId};
 use rideplane_core::time::Timestamp;
+use rideplane_core::unlock::{AckClaims, VehicleKey, WireError};
 use rideplane_ports::{Clock, CommandSigner, Ids, Notification, Notifier, PortError, VehicleLink};
 
 use crate::actors::fleet::Fleet;
@@ -40,17 +41,24 @@ impl Ids for SimIds {
 
 /// The key of the servers.
 pub(crate) struct SimSigner {
-    pub(crate) key_id: KeyId,
     pub(crate) signatures: Arc<Signatures>,
 }
 
 #[async_trait]
 impl CommandSigner for SimSigner {
     fn key_id(&self) -> &KeyId {
-        &self.key_id
+        self.signatures.key_id()
     }
     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], PortError> {
         Ok(self.signatures.sign_as_server(message))
+    }
+    fn verify_ack(
+        &self,
+        bytes: &[u8],
+        vehicle_id: &VehicleId,
+        key: &VehicleKey,
+    ) -> Result<AckClaims, WireError> {
+        self.signatures.verify_ack(bytes, vehicle_id, key)
     }
 }
 
