@@ -3,7 +3,6 @@
 use rideplane_core::booking::{Command, Party, journey};
 use rideplane_core::charge::Charge;
 use rideplane_core::fleet::{self, FormFactor, MaintenanceReason, PropulsionType, Vehicle, VehicleSpec};
-use rideplane_core::geo::Point;
 use rideplane_core::ids::{BookingId, PlanId, VehicleId, VehicleTypeId, Version};
 use rideplane_core::unlock::VehicleKey;
 use rideplane_ports::{CommitError, Stored, Telemetry};
@@ -13,9 +12,6 @@ use crate::execute::{CONFLICT_RETRIES, Extras, Pair, contention};
 use crate::search::point;
 use crate::view::{BookingView, OperatorVehicleView};
 use crate::{App, AppError};
-
-/// How often an operator's word is recorded before a younger report of the vehicle itself is left to stand.
-const SAY_AGAIN: u32 = 3;
 
 /// A vehicle as the operator registers it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -82,48 +78,21 @@ impl App {
         };
         let register = fleet::Command::Register { id: id.clone(), spec };
         let mut vehicle = self.command_vehicle(id, &register).await?;
-        let mut telemetry = self.seen_by_operator(id, put, position).await?;
-        // The operator who says where a vehicle stands has seen it: it counts as heard until it falls silent.
-        if position.is_some() {
-            vehicle = self.command_vehicle(id, &fleet::Command::CameOnline).await?;
-            telemetry = self.ports.store.telemetry(id).await?;
-        }
-        self.show(&vehicle, telemetry.as_ref()).await;
-        Ok(self.view(&vehicle, telemetry))
-    }
-
-    /// Records what the operator says of a vehicle. The vehicle may report at the same time, and of two reports the later
-    /// stands: one without a position that is a moment younger must not leave it unknown where the vehicle is.
-    async fn seen_by_operator(
-        &self,
-        id: &VehicleId,
-        put: &PutVehicle,
-        position: Option<Point>,
-    ) -> Result<Option<Telemetry>, AppError> {
-        for _ in 1..SAY_AGAIN {
-            let said = self.record_seen(id, put, position).await?;
-            if position.is_none() || said.as_ref().is_some_and(|said| said.position.is_some()) {
-                return Ok(said);
-            }
-        }
-        self.record_seen(id, put, position).await
-    }
-
-    async fn record_seen(
-        &self,
-        id: &VehicleId,
-        put: &PutVehicle,
-        position: Option<Point>,
-    ) -> Result<Option<Telemetry>, AppError> {
-        let telemetry = Telemetry {
+        let seen = Telemetry {
             vehicle_id: id.clone(),
             position,
             charge: put.current_fuel_percent,
             range_m: put.current_range_meters,
             last_reported: self.now(),
         };
-        self.ports.store.record_telemetry(&[telemetry]).await?;
-        Ok(self.ports.store.telemetry(id).await?)
+        self.ports.store.record_telemetry(&[seen]).await?;
+        // The operator who says where a vehicle stands has seen it: it counts as heard until it falls silent.
+        if position.is_some() {
+            vehicle = self.command_vehicle(id, &fleet::Command::CameOnline).await?;
+        }
+        let telemetry = self.ports.store.telemetry(id).await?;
+        self.show(&vehicle, telemetry.as_ref()).await;
+        Ok(self.view(&vehicle, telemetry))
     }
 
     /// Takes a vehicle out of service. A booking that waits for it is cancelled; a ride goes on.

@@ -339,7 +339,8 @@ pub trait Store: Send + Sync {
     /// What a vehicle last said.
     async fn telemetry(&self, id: &VehicleId) -> Result<Option<Telemetry>, PortError>;
 
-    /// Remembers what vehicles said; older than what is known changes nothing. Touches no version.
+    /// Remembers what vehicles said. What is older than what is known changes nothing of that, and fills only what nobody
+    /// has said yet: reports may come in any order, and none that knows more is lost. Touches no version.
     async fn record_telemetry(&self, reports: &[Telemetry]) -> Result<(), PortError>;
 
     /// What is remembered of a request.
@@ -364,6 +365,40 @@ pub trait AuditSource: Send + Sync {
         after: Option<&AggregateKey>,
         limit: usize,
     ) -> Result<Vec<AggregateDump>, PortError>;
+}
+
+impl Telemetry {
+    /// Adds another report of the same vehicle: of what both say the younger stands, and each fills what the other leaves
+    /// open ([`Store::record_telemetry`]).
+    ///
+    /// ```
+    /// use rideplane_core::time::Timestamp;
+    /// use rideplane_ports::Telemetry;
+    /// let said = |range_m, at| Telemetry {
+    ///     vehicle_id: "sc-1".parse().unwrap(),
+    ///     position: None,
+    ///     charge: None,
+    ///     range_m,
+    ///     last_reported: Timestamp::from_unix_seconds(at),
+    /// };
+    /// let mut known = said(None, 20);
+    /// known.take_in(&said(Some(9_000), 10));
+    /// assert_eq!(known, said(Some(9_000), 20));
+    /// known.take_in(&said(Some(8_000), 30));
+    /// assert_eq!(known, said(Some(8_000), 30));
+    /// ```
+    pub fn take_in(&mut self, report: &Self) {
+        if report.last_reported < self.last_reported {
+            self.position = self.position.or(report.position);
+            self.charge = self.charge.or(report.charge);
+            self.range_m = self.range_m.or(report.range_m);
+            return;
+        }
+        self.position = report.position.or(self.position);
+        self.charge = report.charge.or(self.charge);
+        self.range_m = report.range_m.or(self.range_m);
+        self.last_reported = report.last_reported;
+    }
 }
 
 impl VehicleChange {

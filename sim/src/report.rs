@@ -47,15 +47,15 @@ pub fn render(totals: &Totals, hunts: &[Hunt], broken: Option<&Outcome>) -> Stri
         names.into_iter().zip(counts.iter().copied()).collect()
     };
     let ends = bars(Status::ALL.map(Status::as_str).to_vec(), &totals.ends);
-    chart(&mut page, "How bookings ended", "", &ends);
     let struck = bars(Fault::ALL.map(Fault::as_str).to_vec(), &totals.struck);
     chart(&mut page, "Faults", "How often each struck.", &struck);
     let checks = bars(Rule::ALL.map(Rule::as_str).to_vec(), &totals.checks);
     chart(&mut page, "Oracles", "How often each rule was checked.", &checks);
-    defects(&mut page, hunts);
-    coverage(&mut page, &totals.coverage);
+    chart(&mut page, "How bookings ended", "", &ends);
     recoveries(&mut page, totals);
     violation(&mut page, totals, broken);
+    defects(&mut page, hunts);
+    coverage(&mut page, &totals.coverage);
     page.push_str("</main>\n</body>\n</html>\n");
     page
 }

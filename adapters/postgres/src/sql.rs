@@ -43,10 +43,15 @@ statements! {
            FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::float8[], $5::integer[], $6::bigint[])
                 w (id, reported, lat, lon, charge, range_m)
            ORDER BY id COLLATE \"C\"
-           ON CONFLICT (vehicle_id) DO UPDATE SET last_reported = excluded.last_reported,
-               lat = coalesce(excluded.lat, t.lat), lon = coalesce(excluded.lon, t.lon),
-               charge = coalesce(excluded.charge, t.charge), range_m = coalesce(excluded.range_m, t.range_m)
-           WHERE t.last_reported IS NULL OR t.last_reported <= excluded.last_reported";
+           ON CONFLICT (vehicle_id) DO UPDATE SET (last_reported, lat, lon, charge, range_m) =
+               (SELECT greatest(t.last_reported, excluded.last_reported),
+                   CASE WHEN late THEN coalesce(t.lat, excluded.lat) ELSE coalesce(excluded.lat, t.lat) END,
+                   CASE WHEN late THEN coalesce(t.lon, excluded.lon) ELSE coalesce(excluded.lon, t.lon) END,
+                   CASE WHEN late THEN coalesce(t.charge, excluded.charge) ELSE coalesce(excluded.charge, t.charge) END,
+                   CASE WHEN late THEN coalesce(t.range_m, excluded.range_m) ELSE coalesce(excluded.range_m, t.range_m) END
+               FROM (SELECT t.last_reported > excluded.last_reported AS late) judged)
+           WHERE t.last_reported IS NULL OR t.last_reported <= excluded.last_reported
+               OR t.lat IS NULL OR t.charge IS NULL OR t.range_m IS NULL";
     IDEMPOTENCY = "SELECT user_id, key, request_hash, booking_id::text, locked_until, status::bigint, body
            FROM idempotency WHERE user_id = $1 AND key = $2";
     PROFILE = "SELECT user_id, profile::text FROM profiles WHERE user_id = $1";

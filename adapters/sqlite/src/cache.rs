@@ -185,19 +185,11 @@ impl Rows {
     /// The same as the statement that writes telemetry.
     pub(crate) fn report(&mut self, report: &Telemetry) {
         self.telemetry.change(&report.vehicle_id, |known| {
-            let Some(known) = known else {
+            let Some(mut known) = known else {
                 return Some(report.clone());
             };
-            if report.last_reported < known.last_reported {
-                return Some(known);
-            }
-            Some(Telemetry {
-                vehicle_id: known.vehicle_id,
-                position: report.position.or(known.position),
-                charge: report.charge.or(known.charge),
-                range_m: report.range_m.or(known.range_m),
-                last_reported: report.last_reported,
-            })
+            known.take_in(report);
+            Some(known)
         });
     }
 }

@@ -33,10 +33,16 @@ const IDEMPOTENCY: &str =
 const TELEMETRY: &str =
     "INSERT INTO telemetry (vehicle_id, watched, last_reported, lat, lon, charge, range_m)
     VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6)
-    ON CONFLICT (vehicle_id) DO UPDATE SET last_reported = excluded.last_reported,
-        lat = coalesce(excluded.lat, lat), lon = coalesce(excluded.lon, lon),
-        charge = coalesce(excluded.charge, charge), range_m = coalesce(excluded.range_m, range_m)
-        WHERE last_reported IS NULL OR last_reported <= excluded.last_reported";
+    ON CONFLICT (vehicle_id) DO UPDATE SET
+        last_reported = max(coalesce(last_reported, excluded.last_reported), excluded.last_reported),
+        lat = iif(last_reported > excluded.last_reported, coalesce(lat, excluded.lat), coalesce(excluded.lat, lat)),
+        lon = iif(last_reported > excluded.last_reported, coalesce(lon, excluded.lon), coalesce(excluded.lon, lon)),
+        charge = iif(last_reported > excluded.last_reported, coalesce(charge, excluded.charge),
+            coalesce(excluded.charge, charge)),
+        range_m = iif(last_reported > excluded.last_reported, coalesce(range_m, excluded.range_m),
+            coalesce(excluded.range_m, range_m))
+        WHERE last_reported IS NULL OR last_reported <= excluded.last_reported
+            OR lat IS NULL OR charge IS NULL OR range_m IS NULL";
 const PROFILE: &str = "INSERT INTO profiles (user_id, profile) VALUES (?1, ?2)
     ON CONFLICT (user_id) DO UPDATE SET profile = excluded.profile";
 const HANDLED: &str = "INSERT INTO inbox (consumer, event_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";

@@ -79,9 +79,10 @@ impl Oracle {
         );
     }
 
-    /// Two intents of one booking hold money at once.
-    pub(crate) fn two_holds(&mut self, id: BookingId, now: Timestamp) {
-        self.broken(Rule::OneHold, now, vec![id.to_string()], "two holds stand at once");
+    /// So many intents of one booking hold money at once.
+    pub(crate) fn held(&mut self, id: BookingId, holds: usize, now: Timestamp) {
+        let name = || vec![id.to_string()];
+        self.require(Rule::OneHold, holds <= 1, now, name, || format!("{holds} holds stand at once"));
     }
 
     /// No hold stands on a booking that has been over for `bound`.

@@ -195,9 +195,8 @@ impl Provider {
     fn holds_once(&self, books: &Books, intent: &PaymentIntentId) {
         let Some(confirmed) = books.intents.get(intent) else { return };
         let holding = |other: &&Intent| other.booking == confirmed.booking && other.held > 0;
-        if books.intents.values().filter(holding).count() > 1 {
-            self.oracle.lock().two_holds(confirmed.booking, self.net.now());
-        }
+        let holds = books.intents.values().filter(holding).count();
+        self.oracle.lock().held(confirmed.booking, holds, self.net.now());
     }
 
     fn refund(&self, books: &mut Books, id: &PaymentIntentId, amount: Money) -> Answer {

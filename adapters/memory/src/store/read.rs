@@ -86,15 +86,10 @@ impl Tables {
             return;
         };
         let before = known.last_reported;
-        if report.last_reported < before {
-            return;
-        }
-        known.last_reported = report.last_reported;
-        known.position = report.position.or(known.position);
-        known.charge = report.charge.or(known.charge);
-        known.range_m = report.range_m.or(known.range_m);
-        if before != report.last_reported && self.listening.remove(&(Some(before), id.clone())) {
-            self.listening.insert((Some(report.last_reported), id.clone()));
+        known.take_in(report);
+        let after = known.last_reported;
+        if before != after && self.listening.remove(&(Some(before), id.clone())) {
+            self.listening.insert((Some(after), id.clone()));
         }
     }
 

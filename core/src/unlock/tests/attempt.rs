@@ -132,6 +132,38 @@ fn summary(state: &Commands) -> String {
 }
 
 #[test]
+fn what_a_vehicle_may_still_accept_ends_with_an_answer() {
+    let first = apply(Commands::default(), &request(Action::Unlock, None), at(0));
+    assert_eq!(first.outstanding_until(), Some(at(30)), "it is out");
+    let unknown = apply(first.clone(), &AttemptCommand::Tick, at(45));
+    assert_eq!(unknown.outstanding_until(), Some(at(30)), "nobody knows what became of it");
+    let again = apply(unknown, &request(Action::Unlock, None), at(46));
+    assert_eq!(again.outstanding_until(), Some(at(76)), "the later of two");
+    let second = again.due_command().unwrap().clone();
+    let done = apply(again, &answer(&second, AckResult::Done, at(47)), at(47));
+    assert_eq!(done.outstanding_until(), None, "the vehicle's counter has passed the first");
+    let refused = apply(first.clone(), &answer(first.due_command().unwrap(), JAMMED, at(2)), at(2));
+    assert_eq!(refused.outstanding_until(), None);
+}
+
+#[test]
+fn commands_are_found_by_id_and_the_last_outcome_is_known() {
+    let pending = apply(Commands::default(), &request(Action::Unlock, None), at(0));
+    let command = pending.due_command().unwrap().clone();
+    assert_eq!((pending.find(command.command_id), pending.last_outcome()), (Some(&command), None));
+    let done = apply(pending, &answer(&command, AckResult::Done, at(2)), at(2));
+    assert_eq!(done.find(command.command_id), Some(&command));
+    assert_eq!(done.find(CommandId::from_uuid(Uuid::nil())), None);
+    assert_eq!(done.last_outcome(), Some((Action::Unlock, Outcome::Done)));
+}
+
+#[test]
+fn counters_end_where_epoch_and_number_no_longer_fit() {
+    assert_eq!(counter(Epoch((1 << 48) - 1), u16::MAX), Some(u64::MAX));
+    assert_eq!(counter(Epoch(1 << 48), 0), None);
+}
+
+#[test]
 fn every_state_answers_every_command() {
     let mut table = String::new();
     for (name, state) in states() {

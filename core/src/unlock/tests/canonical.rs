@@ -64,6 +64,15 @@ fn command_map(claims: &CommandClaims) -> Pairs {
 }
 
 #[test]
+fn whole_numbers_are_written_as_another_implementation_writes_them() {
+    for number in [0, 1, 23, 24, 255, 256, 65_535, 65_536, i64::MAX, -1, -24, -25, -256, -257, i64::MIN] {
+        let mut ours = Vec::new();
+        super::super::cbor::int(&mut ours, number);
+        assert_eq!(ours, encode(&Value::Integer(number.into())), "{number}");
+    }
+}
+
+#[test]
 fn another_implementation_reads_and_verifies_ours() {
     let signed = sign_command(&command(), &server_key());
     let sign1 = CoseSign1::from_tagged_slice(&signed).unwrap();

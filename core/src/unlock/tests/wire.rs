@@ -1,6 +1,7 @@
 //! Signed bytes: known vectors, tampering, and who may speak to whom.
 
 use super::*;
+use ed25519_dalek::VerifyingKey;
 use proptest::prelude::*;
 
 /// Both messages under fixed seeds: a change of one byte breaks every vehicle in the field.
@@ -130,6 +131,79 @@ fn keys_that_would_accept_forgeries_are_refused() {
     for bad in ["", "00", &"0G".repeat(32), &"AB".repeat(32), &"ab".repeat(33), &"ü".repeat(32)] {
         assert!(bad.parse::<VehicleKey>().is_err(), "{bad}");
     }
+}
+
+/// A y coordinate of p or more names a point twice (RFC 8032, section 5.1.3). Judged by comparing whole numbers.
+#[test]
+fn a_key_has_one_name() {
+    const P: [u8; 32] = {
+        let mut p = [0xff; 32];
+        (p[0], p[31]) = (0xed, 0x7f);
+        p
+    };
+    let value = |key: &[u8; 32]| {
+        let mut number = *key;
+        number[31] &= 0x7f;
+        number.reverse();
+        number
+    };
+    let judged = |key: [u8; 32]| {
+        let usable = VerifyingKey::from_bytes(&key).is_ok_and(|key| !key.is_weak());
+        let expected = usable && value(&key) < value(&P);
+        assert_eq!(VehicleKey::from_bytes(key).check().is_ok(), expected, "{key:02x?}");
+        (usable, expected)
+    };
+    let near_p = (0xd0..=0xff_u8).flat_map(|low| {
+        [0x7f, 0xff].map(|high| {
+            let mut key = [0xff; 32];
+            (key[0], key[31]) = (low, high);
+            key
+        })
+    });
+    let near: Vec<_> = near_p.map(judged).collect();
+    assert!(near.contains(&(true, true)) && near.contains(&(true, false)), "both sides of p have points");
+    for seed in 0..=255 {
+        let key = SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes();
+        assert_eq!(judged(key), (true, true));
+    }
+}
+
+#[test]
+fn a_position_is_kept_to_the_ten_millionth_of_a_degree() {
+    let at = PositionE7::from_degrees(-47.376_888_7, 8.541_694_1).unwrap();
+    assert_eq!((at.lat_e7(), at.lon_e7()), (-473_768_887, 85_416_941));
+    assert_eq!((at.lat(), at.lon()), (-47.376_888_7, 8.541_694_1));
+    assert!(PositionE7::from_degrees(90.0, -180.0).is_ok());
+    assert!(PositionE7::from_degrees(90.000_000_1, 0.0).is_err());
+    assert!(PositionE7::from_degrees(0.0, -180.000_000_1).is_err());
+    assert!(PositionE7::from_degrees(f64::NAN, 0.0).is_err());
+}
+
+#[test]
+fn an_ack_that_no_vehicle_may_make_is_refused() {
+    let good = ack_of(&command(), AckResult::Done, at(1));
+    let read = |ack: &AckClaims| verify_ack(&sign_ack(ack, &vehicle_key()), &scooter(), &enrolled());
+    assert_eq!(read(&good), Ok(good.clone()));
+    let uncounted = AckClaims { counter: 0, ..good.clone() };
+    assert!(matches!(read(&uncounted), Err(WireError::InvalidClaim { claim: "counter", .. })));
+    let early = AckClaims { executed_at: Timestamp::from_micros(-1), ..good.clone() };
+    assert!(matches!(read(&early), Err(WireError::InvalidClaim { claim: "time of execution", .. })));
+    let full = AckClaims { charge: Some(Charge::FULL), ..good };
+    let payload = full.encode();
+    // 10,000 of 10,000 as CBOR; one more is more than full.
+    let place = payload.windows(3).position(|window| window == [0x19, 0x27, 0x10]).unwrap();
+    let mut fuller = payload.clone();
+    fuller[place + 2] += 1;
+    assert_eq!(AckClaims::decode(&payload), Ok(full));
+    assert_eq!(AckClaims::decode(&fuller), Err(WireError::Malformed { item: "charge" }));
+}
+
+#[test]
+fn size_is_judged_before_anything_is_read() {
+    let zeros = [0; MAX_BYTES + 1];
+    assert_eq!(peek_ack_vehicle(&zeros), Err(WireError::TooLarge { len: MAX_BYTES + 1 }));
+    let fits = peek_ack_vehicle(&zeros[..MAX_BYTES]);
+    assert_eq!(fits, Err(WireError::Malformed { item: "COSE_Sign1 tag" }));
 }
 
 #[test]

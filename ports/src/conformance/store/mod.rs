@@ -37,8 +37,9 @@ pub use requests::{
 };
 pub use timers::{deadlines_move_and_go, due_in_order_of_deadline, next_deadline_is_the_earliest};
 pub use vehicles::{
-    silent_vehicles_are_online_and_overdue, telemetry_keeps_what_is_not_said, telemetry_never_goes_back,
-    telemetry_touches_no_version, vehicles_page_in_order_of_id,
+    silent_vehicles_are_online_and_overdue, telemetry_fills_what_nobody_has_said,
+    telemetry_keeps_what_is_not_said, telemetry_never_goes_back, telemetry_touches_no_version,
+    vehicles_page_in_order_of_id,
 };
 
 /// A store with the other views of the same data.
@@ -113,6 +114,7 @@ pub async fn run_all(factory: &dyn Factory) {
         next_deadline_is_the_earliest,
         deadlines_move_and_go,
         telemetry_never_goes_back,
+        telemetry_fills_what_nobody_has_said,
         telemetry_keeps_what_is_not_said,
         telemetry_touches_no_version,
         silent_vehicles_are_online_and_overdue,

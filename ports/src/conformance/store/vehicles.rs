@@ -8,7 +8,7 @@ use super::{Backend, Factory, commit};
 use crate::conformance::fixtures::{Journey, at, place, telemetry, vehicle_id};
 use crate::{Telemetry, VehicleRecord};
 
-/// "Remembers what vehicles said; older than what is known changes nothing."
+/// "What is older than what is known changes nothing of that."
 pub async fn telemetry_never_goes_back(factory: &dyn Factory) {
     let backend = factory.fresh().await;
     registered(&backend, 1).await;
@@ -39,6 +39,29 @@ pub async fn telemetry_keeps_what_is_not_said(factory: &dyn Factory) {
     record(&backend, std::slice::from_ref(&moved)).await;
     let expected = Telemetry { charge: full.charge, range_m: full.range_m, ..moved };
     assert_eq!(said(&backend, 1).await, Some(expected));
+}
+
+/// "Fills only what nobody has said yet": a bare heartbeat that overtakes the first position does not leave it unknown.
+pub async fn telemetry_fills_what_nobody_has_said(factory: &dyn Factory) {
+    let backend = factory.fresh().await;
+    registered(&backend, 1).await;
+    let bare = Telemetry { position: None, charge: None, range_m: None, ..telemetry(1, at(20)) };
+    let older = Telemetry { charge: None, ..telemetry(1, at(10)) };
+    record(&backend, &[bare, older.clone()]).await;
+    let filled = Telemetry { last_reported: at(20), ..older };
+    assert_eq!(
+        said(&backend, 1).await,
+        Some(filled.clone()),
+        "an older report is all that is known of the place"
+    );
+    let oldest = Telemetry { position: Some(place(500.0)), range_m: Some(1), ..telemetry(1, at(5)) };
+    record(&backend, std::slice::from_ref(&oldest)).await;
+    let expected = Telemetry { charge: oldest.charge, ..filled };
+    assert_eq!(
+        said(&backend, 1).await,
+        Some(expected),
+        "and a still older one adds nothing but what is missing"
+    );
 }
 
 /// "Touches no version": a heartbeat never competes with a claim.
