@@ -10,7 +10,8 @@ use crate::failure::sqlstate;
 use crate::rows::Result;
 
 /// The schema's history: all that are new are applied in one transaction; `rideplane_schema` remembers how many were.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_initial.sql")];
+pub(crate) const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_commits_in_sets.sql")];
 
 /// Who migrates holds it: "RPLN".
 const LOCK: i64 = 0x5250_4c4e;

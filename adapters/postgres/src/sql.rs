@@ -123,6 +123,7 @@ mod tests {
     use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqlSafeStr as _};
 
     use super::ALL;
+    use crate::schema::MIGRATIONS;
 
     /// What `query!` would check while compiling, without a database to compile: every text against the schema.
     #[tokio::test]
@@ -138,7 +139,9 @@ mod tests {
             "CREATE EXTENSION IF NOT EXISTS postgis; CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}, public"
         );
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(here))).await.unwrap();
-        transaction.execute(sqlx::raw_sql(include_str!("../migrations/0001_initial.sql"))).await.unwrap();
+        for script in MIGRATIONS {
+            transaction.execute(sqlx::raw_sql(script)).await.unwrap();
+        }
         let versions = "CREATE TABLE rideplane_schema (version integer NOT NULL)";
         transaction.execute(sqlx::raw_sql(versions)).await.unwrap();
         assert!(ALL.len() > 25, "the list holds what is sent");

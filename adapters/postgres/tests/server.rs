@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use rideplane_core::ids::Version;
 use rideplane_ports::conformance::fixtures::{Journey, at, idempotency_id, telemetry, user, vehicle_id};
 use rideplane_ports::{
-    AuditSource as _, Commit, CommitError, IdempotencyRecord, IdempotencyWrite, Kind, Outbox as _, Quota,
-    Store as _,
+    AggregateKey, AuditSource as _, Commit, CommitError, IdempotencyRecord, IdempotencyWrite, Kind,
+    Outbox as _, Quota, Store as _,
 };
 use rideplane_postgres::{PostgresConfig, PostgresStore};
 use support::{Databases, Way, config, connect, execute, url_of};
@@ -347,4 +347,100 @@ async fn heartbeats_never_touch_what_claims_compare() {
     assert_eq!(known.last_reported, at(20));
     store.commit(claim).await.expect("a claim that was decided before the heartbeats holds");
     store.close().await;
+}
+
+/// What a commit is told is about itself, wherever it stands in its batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_stale_commit_of_a_batch_is_told_what_was_stale() {
+    let databases = Databases::new(Way::Direct);
+    let mut config = databases.fresh().await;
+    config.writers = 1;
+    let stores = [open(&config).await, open(&config).await];
+    let journeys = join_all((0..30).map(|n| async move { (n, Journey::register(n, at(0))) })).await;
+    let mut claims = Vec::new();
+    for (n, (mut journey, registered)) in journeys {
+        stores[0].commit(registered).await.unwrap();
+        if n % 3 == 0 {
+            // Another process is first, so only the database can tell.
+            stores[1].commit(journey.clone().reserve(n + 100, at(1))).await.unwrap();
+        }
+        claims.push((n, journey.reserve(n, at(2))));
+    }
+    let before = stores[0].batches();
+    let results = join_all(claims.into_iter().map(|(n, claim)| {
+        let store = Arc::clone(&stores[0]);
+        async move { (n, store.commit(claim).await) }
+    }))
+    .await;
+    assert!(stores[0].batches() - before < 10, "they shared transactions");
+    for (n, result) in results {
+        match result {
+            Ok(()) => assert_ne!(n % 3, 0, "vehicle {n} was taken"),
+            Err(CommitError::VersionConflict { key, expected }) => {
+                assert_eq!(n % 3, 0, "vehicle {n} was free");
+                assert_eq!((key, expected), (AggregateKey::Vehicle(vehicle_id(n)), Version(2)));
+            }
+            Err(other) => panic!("vehicle {n}: {other:?}"),
+        }
+    }
+    join_all(stores.iter().map(|store| store.close())).await;
+}
+
+/// A connection keeps its plans. Those that it made while there was nothing must still go by the right index when there is
+/// much.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plans_of_an_empty_database_hold_for_a_full_one() {
+    let databases = Databases::new(Way::Direct);
+    let mut config = databases.fresh().await;
+    config.writers = 1;
+    let mut server = connect(&database(&config)).await;
+    // Empty and known to be empty: every index costs the same, and a table may seem cheaper than the batch. Nothing may
+    // make the server plan anew.
+    for table in ["vehicles", "bookings", "events", "outbox", "idempotency", "telemetry", "ledger"] {
+        execute(&mut server, &format!("ALTER TABLE {table} SET (autovacuum_enabled = off)")).await;
+        execute(&mut server, &format!("VACUUM ANALYZE {table}")).await;
+    }
+    let store = open(&config).await;
+    let mut journeys = Vec::new();
+    for n in 0..500 {
+        let (mut journey, registered) = Journey::register(n, at(0));
+        let claim = journey.reserve(n, at(1));
+        let (id, booking_id) = (idempotency_id(n, "k"), journey.booking_id());
+        let record = IdempotencyRecord::InFlight { request_hash: [7; 32], booking_id, locked_until: at(31) };
+        let idempotency = Some(IdempotencyWrite { id, expected: None, record });
+        let quota = Some(Quota { user_id: user(n), since: at(0), max: 1_000 });
+        let mut commits = vec![registered, Commit { idempotency, quota, ..claim }];
+        commits.extend(journey.confirm(at(2)));
+        journeys.push(commits);
+    }
+    let of_each = journeys[0].len();
+    for commits in &journeys[..100] {
+        for commit in commits {
+            store.commit(commit.clone()).await.unwrap();
+        }
+    }
+    let rest = journeys.split_off(100).into_iter().map(|commits| async {
+        for commit in commits {
+            store.commit(commit).await.unwrap();
+        }
+    });
+    join_all(rest).await;
+    // A session tells what it has done when it ends, or a while later.
+    store.close().await;
+    let told =
+        "SELECT coalesce(sum(n_tup_ins), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'bookings'";
+    while sqlx::query_scalar::<_, i64>(told).fetch_one(&mut server).await.unwrap() < 500 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let read = "SELECT (sum(coalesce(seq_tup_read, 0)) + sum(coalesce(idx_tup_fetch, 0)))::bigint
+                FROM pg_stat_user_tables WHERE relname <> 'rideplane_schema'";
+    let read: i64 = sqlx::query_scalar(read).fetch_one(&mut server).await.unwrap();
+    let commits = (500 * of_each) as i64;
+    assert!((commits / 2..commits * 3).contains(&read), "{commits} commits read {read} rows");
+    let of_riders = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'bookings_of_user'";
+    let of_riders: i64 = sqlx::query_scalar(of_riders).fetch_one(&mut server).await.unwrap();
+    assert_eq!(
+        of_riders, 500,
+        "it serves the quota of a claim; whoever looks for a booking's id in it reads all of it"
+    );
 }
