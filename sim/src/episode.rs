@@ -219,8 +219,10 @@ impl Episode {
                     if world.net.strikes(Fault::SharedCode) {
                         person(&mut rng).trespass().await;
                     }
-                    person(&mut rng).journey().await;
-                    world.net.sleep(rng.between(S, 200 * S)).await;
+                    let began = person(&mut rng).journey().await;
+                    // Who got none may stand beside the vehicle and try again at once.
+                    let pause = if !began && rng.chance(400) { 15 * S } else { 200 * S };
+                    world.net.sleep(rng.between(S, pause)).await;
                 }
                 *left.lock() -= 1;
             });

@@ -45,9 +45,14 @@ struct Held {
 }
 
 impl Rider {
-    /// One journey, as far as it goes.
-    pub(crate) async fn journey(mut self) {
-        let Some(held) = self.book().await else { return };
+    /// One journey, as far as it goes; false when it did not begin.
+    pub(crate) async fn journey(mut self) -> bool {
+        let Some(held) = self.book().await else { return false };
+        self.go_on(held).await;
+        true
+    }
+
+    async fn go_on(mut self, held: Held) {
         if self.walks_away().await {
             return;
         }
@@ -303,11 +308,35 @@ impl Rider {
                 }
                 Some(Unlocked::Shut(command)) => self.tell(Told::NotOpened { command }),
                 Some(Unlocked::Gone) => return false,
+                Some(Unlocked::Waiting) | None if self.rng.chance(100) => self.complain(held),
                 Some(Unlocked::Waiting) | None => {}
             }
             self.back_off(attempt).await;
         }
         false
+    }
+
+    /// Calls the operator about a vehicle that does not open, who withdraws it, has a look, and brings it back at once.
+    fn complain(&mut self, held: &Held) {
+        let (world, id) = (Arc::clone(&self.world), held.vehicle.clone());
+        let server = self.rng.below(world.servers() as u64) as usize;
+        let looks = self.rng.between(S, 20 * S);
+        if !world.net.is_alive(server) {
+            return;
+        }
+        let app = world.app(server);
+        let status = world.oracle.lock().status_of(held.booking);
+        let net = Arc::clone(&self.world.net);
+        let run = async move {
+            if app.enter_maintenance(&id).await.is_ok() {
+                world.net.sleep(looks).await;
+                if let Some(n) = world.fleet.number(&id) {
+                    world.fleet.lock_by_hand(n);
+                }
+                drop(app.enter_service(&id).await);
+            }
+        };
+        net.spawn(Owner::Server(server), Task::Operator, status, Box::pin(run));
     }
 
     async fn end(&mut self, held: &Held) {

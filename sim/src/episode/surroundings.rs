@@ -16,11 +16,11 @@ impl Episode {
     /// The operator ends rides that nobody ends, and brings inspected vehicles back.
     pub(super) fn operate(&mut self) {
         let calm = self.net().is_calm();
-        let wait = if calm { 30 * S } else { self.rng.between(120 * S, 400 * S) };
+        let wait = if calm { 30 * S } else { self.rng.between(60 * S, 300 * S) };
         self.net().after(wait, Happening::Operate);
         let Some(server) = self.any_server() else { return };
         let now = self.net().now();
-        let patience = Span::from_minutes(if calm { 5 } else { 40 });
+        let patience = Span::from_minutes(if calm { 5 } else { 12 });
         for (id, started) in self.long_rides() {
             if started.plus(patience) <= now {
                 let app = self.shared.app(server);
