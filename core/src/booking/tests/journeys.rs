@@ -3,9 +3,10 @@
 use super::gateway::{CAUTIOUS, GOOD, POOR, STOLEN};
 use super::lock::ack;
 use super::world::{World, at};
-use crate::booking::journey::Rejection;
+use crate::booking::journey::{Rejection, holds};
 use crate::booking::{Command, Party, Rejection as BookingRejection, Status};
 use crate::fleet::{self, MaintenanceReason, Rental, Service, Unavailability};
+use crate::ids::{BookingId, Epoch};
 use crate::payment::PaymentStatus;
 use crate::reservation::ReleaseReason;
 use crate::unlock::{AckResult, Refusal};
@@ -63,6 +64,7 @@ fn a_whole_journey_pays_once_and_frees_the_vehicle() {
     // 1.00 to unlock, 2 minutes reserved at 0.05, 11 minutes begun at 0.20: the rider pays until the lock was asked for.
     let end = world.bookings[0].trip_end().unwrap();
     assert_eq!((end.fare.total.to_minor(), end.distance_m), (330, 700));
+    assert_eq!(world.bookings[0].trip_duration(), Some(end.ended_at.since(at(62))), "from the open lock on");
     let money = &world.bookings[0].payment;
     assert_eq!((money.captured().to_minor(), money.open().to_minor()), (330, 0));
     assert_eq!(
@@ -71,6 +73,42 @@ fn a_whole_journey_pays_once_and_frees_the_vehicle() {
          PaymentAuthorized BookingConfirmed UnlockRequested UnlockAcknowledged TripStarted LockRequested \
          LockAcknowledged TripEnded PaymentSettlementDecided PaymentCaptureRequested PaymentCompleted PaymentReleased"
     );
+}
+
+#[test]
+fn what_is_due_is_told_by_kind() {
+    let mut world = World::new(1);
+    world.reserve(0, 0).unwrap();
+    let due = world.bookings[0].effects(world.now);
+    assert!(due.gateway_call().is_some() && due.command.is_none() && !due.is_empty(), "{due:?}");
+    world.settle(0);
+    let idle = world.bookings[0].effects(world.now);
+    assert!(idle.gateway_call().is_none() && idle.is_empty(), "{idle:?}");
+    let unlocking = unlocking();
+    let due = unlocking.bookings[0].effects(unlocking.now);
+    assert!(due.gateway_call().is_none() && due.command.is_some() && !due.is_empty(), "{due:?}");
+    assert_eq!(world.bookings[0].trip_duration(), None);
+}
+
+#[test]
+fn a_journey_is_over_when_nothing_can_come_but_money() {
+    let over = Status::ALL.map(|status| (status.as_str(), status.is_terminal()));
+    let ends = over.iter().filter(|(_, over)| *over).map(|(name, _)| *name);
+    assert_eq!(ends.collect::<Vec<_>>(), ["completed", "cancelled", "expired"]);
+}
+
+#[test]
+fn a_vehicle_is_held_by_one_booking_under_one_fence() {
+    let world = confirmed();
+    let (vehicle, booking) = (&world.vehicles[0], &world.bookings[0]);
+    assert!(holds(vehicle, booking));
+    assert!(!holds(&world.vehicles[1], booking), "another vehicle, that nobody has");
+    let mut fenced = booking.clone();
+    fenced.epoch = Epoch(booking.epoch.0 - 1);
+    assert!(!holds(vehicle, &fenced), "the vehicle has been somebody else's since");
+    let mut other = booking.clone();
+    other.id = BookingId::from_uuid(uuid::Uuid::from_u128(7));
+    assert!(!holds(vehicle, &other));
 }
 
 #[test]

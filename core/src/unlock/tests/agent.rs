@@ -122,6 +122,23 @@ fn power_lost_in_the_middle_is_told_and_not_repeated() {
 }
 
 #[test]
+fn the_memory_tells_what_was_seen_and_done() {
+    let mut agent = agent();
+    let seen = |agent: &Agent| {
+        let memory = agent.memory();
+        (memory.highest_epoch(), memory.highest_counter(), memory.last_done())
+    };
+    assert_eq!(seen(&agent), (Epoch(0), 0, None));
+    execute(&mut agent, &command_with(1, 7, 70), at(1));
+    assert_eq!(seen(&agent), (Epoch(7), 70, Some(Action::Unlock)));
+    let lock = CommandClaims { action: Action::Lock, ..command_with(2, 7, 71) };
+    execute(&mut agent, &lock, at(2));
+    let report = agent.report(&command_with(3, 8, 80), AckResult::Refused(Refusal::Jammed), telemetry(at(3)));
+    agent.adopt(report.memory);
+    assert_eq!(seen(&agent), (Epoch(8), 80, Some(Action::Lock)), "what was refused was not done");
+}
+
+#[test]
 fn what_is_not_authentic_gets_no_answer() {
     let agent = agent();
     let stranger = SigningKey::from_bytes(&[9; 32]);
