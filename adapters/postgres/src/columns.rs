@@ -9,6 +9,11 @@ use crate::literal::{Literals, Parameters};
 use crate::prepared::Prepared;
 use crate::{rows, sql};
 
+/// How many arrays a call has.
+const COLUMNS: usize = 49;
+/// About how many bytes a row has beside its state.
+const ROW: usize = 256;
+
 #[derive(Default)]
 struct Aggregates<'a> {
     commit: Vec<i32>,
@@ -70,8 +75,18 @@ impl<'a> Records<'a> {
 /// The arguments of one call for these commits, each under its place in the slice.
 pub(crate) fn arguments(commits: &[&Prepared]) -> Result<PgArguments, BoxDynError> {
     let mut row = PgArguments::default();
+    // Grown step by step, hundreds of kB would be moved several times.
+    sqlx::Arguments::reserve(&mut row, COLUMNS, commits.iter().map(|commit| size(commit)).sum());
     add(commits, &mut row)?;
     Ok(row)
+}
+
+/// About how many bytes a commit takes.
+fn size(commit: &Prepared) -> usize {
+    let states = commit.vehicles.iter().map(|change| change.json.len());
+    let states = states.chain(commit.bookings.iter().map(|change| change.json.len()));
+    let events = commit.events.iter().map(|event| event.data.len());
+    ROW + states.chain(events).map(|text| text + ROW).sum::<usize>()
 }
 
 /// The same call with its arguments written out.

@@ -14,6 +14,11 @@ use crate::rows::Result;
 
 const COMMIT: &str = "store.commit";
 
+/// Bytes that most states fit in: a text that grows is moved each time, and with many callers the allocator's lock for it
+/// costs more than the text.
+const VEHICLE: usize = 1_024;
+const BOOKING: usize = 4_096;
+
 /// An aggregate's new row.
 #[derive(Debug)]
 pub(crate) struct Changed<T> {
@@ -47,7 +52,7 @@ impl Prepared {
             .into_iter()
             .map(|change| {
                 let version = change.version();
-                changed(change.expected, version, change.state, change.deadline)
+                changed(change.expected, version, change.state, change.deadline, VEHICLE)
             })
             .collect();
         let bookings: Result<_> = commit
@@ -55,7 +60,7 @@ impl Prepared {
             .into_iter()
             .map(|change| {
                 let version = change.version();
-                changed(change.expected, version, change.state, change.deadline)
+                changed(change.expected, version, change.state, change.deadline, BOOKING)
             })
             .collect();
         Ok(Self {
@@ -90,6 +95,7 @@ fn changed<T: Serialize>(
     version: Version,
     state: T,
     deadline: Option<Timestamp>,
+    room: usize,
 ) -> Result<Changed<T>> {
     if version <= expected {
         return Err(rejected("a change has at least one event".to_owned()));
@@ -97,9 +103,12 @@ fn changed<T: Serialize>(
     if i64::try_from(version.0).is_err() {
         return Err(rejected(format!("version {version} is too large to be stored")));
     }
-    let json = serde_json::to_string(&state).map_err(|error| {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         PortError::new(Kind::Corrupt, COMMIT, "a state can't be written as JSON").with_source(error)
-    })?;
+    };
+    let mut json = Vec::with_capacity(room);
+    serde_json::to_writer(&mut json, &state).map_err(|error| failed(error.into()))?;
+    let json = String::from_utf8(json).map_err(|error| failed(error.into()))?;
     Ok(Changed { expected, stored: Arc::new(Stored { state, version }), json, deadline })
 }
 

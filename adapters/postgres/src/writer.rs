@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rideplane_core::ids::Version;
-use rideplane_ports::{AggregateKey, CommitError, Kind, PortError};
+use rideplane_core::ids::{BookingId, UserId, VehicleId, Version};
+use rideplane_ports::{AggregateKey, CommitError, IdempotencyId, Kind, PortError};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
@@ -58,14 +58,9 @@ pub(crate) struct Held {
     used: Instant,
 }
 
-/// What a batch taught about the aggregates it touched: versions that they have reached for certain.
-type Reached = HashMap<AggregateKey, Version>;
-
-/// The answers of a batch, in its order.
-struct Answers {
-    answers: Vec<Answer>,
-    reached: Reached,
-}
+/// The answers of a batch, in its order, each with the version that its aggregate was found to have where that is why it was
+/// refused.
+type Answers = Vec<(Answer, Option<Version>)>;
 
 /// A batch as it is sent: its values bound to what was prepared, or written out for a pooler.
 enum Call {
@@ -96,10 +91,9 @@ impl Writer {
         let limit = self.database.config.max_batch.max(1);
         let mut put_aside: VecDeque<Waiting> = VecDeque::new();
         loop {
-            let room = limit.saturating_sub(put_aside.len());
             let more = match put_aside.is_empty() {
                 true => self.tray.take(limit).await,
-                false => self.tray.take_now(room),
+                false => self.tray.take_now(limit.saturating_sub(put_aside.len())),
             };
             put_aside.extend(more);
             if put_aside.is_empty() {
@@ -107,14 +101,14 @@ impl Writer {
             }
             let batch = independent(&mut put_aside, limit);
             let commits: Vec<&Prepared> = batch.iter().map(|op| &*op.work).collect();
-            let Answers { answers, reached } = self.carry_out(&commits).await;
-            let written =
-                Keys::of(batch.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(op, _)| op));
-            for (op, answer) in batch.into_iter().zip(answers) {
+            let answers = self.carry_out(&commits).await;
+            if !put_aside.is_empty() {
+                put_aside = answer_losers(put_aside, &commits, &answers);
+            }
+            for (op, (answer, _)) in batch.into_iter().zip(answers) {
                 // Who no longer waits does not need the answer; the work is done all the same.
                 drop(op.answer.send(answer));
             }
-            put_aside = answer_losers(put_aside, &reached, &written);
         }
         if let Some(held) = self.connection.take() {
             drop(held.connection.close().await);
@@ -136,22 +130,18 @@ impl Writer {
                 }
                 Err(failure) => {
                     tracing::error!(?failure, commits = commits.len(), "a batch was not written");
-                    let answers = commits.iter().map(|_| Err(failure.of_write(COMMIT).into())).collect();
-                    return Answers { answers, reached: Reached::new() };
+                    return commits.iter().map(|_| (Err(failure.of_write(COMMIT).into()), None)).collect();
                 }
             }
         }
     }
 
     async fn one_by_one(&mut self, commits: &[&Prepared]) -> Answers {
-        let mut all = Answers { answers: Vec::with_capacity(commits.len()), reached: Reached::new() };
+        let mut all = Answers::with_capacity(commits.len());
         for commit in commits {
             match self.attempt(&[*commit]).await {
-                Ok(one) => {
-                    all.answers.extend(one.answers);
-                    all.reached.extend(one.reached);
-                }
-                Err(failure) => all.answers.push(Err(failure.of_write(COMMIT).into())),
+                Ok(one) => all.extend(one),
+                Err(failure) => all.push((Err(failure.of_write(COMMIT).into()), None)),
             }
         }
         all
@@ -170,10 +160,9 @@ impl Writer {
                 self.batches.fetch_add(1, Ordering::Relaxed);
                 let answers = answers(commits, &rows);
                 let wrote = answers
-                    .answers
                     .iter()
                     .zip(commits)
-                    .any(|(answer, commit)| answer.is_ok() && !commit.events.is_empty());
+                    .any(|((answer, _), commit)| answer.is_ok() && !commit.events.is_empty());
                 if wrote {
                     self.news.notify_one();
                 }
@@ -210,23 +199,14 @@ impl Writer {
 }
 
 fn answers(commits: &[&Prepared], rows: &[PgRow]) -> Answers {
-    let mut answers: Vec<Answer> = commits.iter().map(|_| Ok(())).collect();
-    let mut reached = Reached::new();
+    let mut answers: Answers = commits.iter().map(|_| (Ok(()), None)).collect();
     for row in rows {
         let (Some((place, error)), current) = understood(commits, row) else { continue };
-        if let (CommitError::VersionConflict { key, .. }, Some(version)) = (&error, current) {
-            reached.insert(key.clone(), version);
-        }
         if let Some(answer) = answers.get_mut(place) {
-            *answer = Err(error);
+            *answer = (Err(error), current);
         }
     }
-    for (commit, _) in commits.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
-        for (key, _, version) in changes(commit) {
-            reached.insert(key, version);
-        }
-    }
-    Answers { answers, reached }
+    answers
 }
 
 /// Which commit a row of the answer refuses and why, and the version that its aggregate has.
@@ -256,53 +236,67 @@ fn changes(commit: &Prepared) -> impl Iterator<Item = (AggregateKey, Version, Ve
     vehicles.chain(bookings)
 }
 
-/// What commits touch.
-#[derive(Default)]
-struct Keys(HashSet<String>);
-
-impl Keys {
-    fn of<'a>(ops: impl Iterator<Item = &'a Waiting>) -> Self {
-        let mut keys = Self::default();
-        for op in ops {
-            keys.0.extend(names(&op.work));
-        }
-        keys
-    }
+/// What a commit touches.
+#[derive(PartialEq, Eq, Hash)]
+enum Name<'a> {
+    Vehicle(&'a VehicleId),
+    Booking(BookingId),
+    Key(&'a IdempotencyId),
+    Quota(&'a UserId),
 }
 
-fn names(commit: &Prepared) -> Vec<String> {
-    let mut names: Vec<String> = changes(commit).map(|(key, _, _)| key.to_string()).collect();
-    names.extend(commit.idempotency.as_ref().map(key_name));
-    names.extend(commit.quota.as_ref().map(|quota| format!("quota {}", quota.user_id)));
-    names
+fn names(commit: &Prepared) -> impl Iterator<Item = Name<'_>> {
+    let vehicles = commit.vehicles.iter().map(|change| Name::Vehicle(&change.stored.state.id));
+    let bookings = commit.bookings.iter().map(|change| Name::Booking(change.stored.state.id));
+    let quota = commit.quota.iter().map(|quota| Name::Quota(&quota.user_id));
+    vehicles.chain(bookings).chain(key(commit)).chain(quota)
 }
 
-fn key_name(write: &rideplane_ports::IdempotencyWrite) -> String {
-    format!("key {} {}", write.id.user_id, write.id.key.as_str())
+fn key(commit: &Prepared) -> Option<Name<'_>> {
+    commit.idempotency.as_ref().map(|write| Name::Key(&write.id))
 }
 
 /// Takes commits from the front that touch nothing in common, with each other or with one that is passed over: nobody
 /// is overtaken by a commit on the same row.
 fn independent(waiting: &mut VecDeque<Waiting>, limit: usize) -> Vec<Waiting> {
+    let (mut touched, mut room) = (HashSet::new(), limit);
+    let free: Vec<bool> = waiting
+        .iter()
+        .map(|op| {
+            let free = room > 0 && names(&op.work).all(|name| !touched.contains(&name));
+            touched.extend(names(&op.work));
+            room -= usize::from(free);
+            free
+        })
+        .collect();
     let (mut batch, mut rest) = (Vec::new(), VecDeque::new());
-    let mut touched: HashSet<String> = HashSet::new();
-    while let Some(op) = waiting.pop_front() {
-        let names = names(&op.work);
-        let free = batch.len() < limit && names.iter().all(|name| !touched.contains(name));
-        touched.extend(names);
+    for (op, free) in waiting.drain(..).zip(free) {
         if free { batch.push(op) } else { rest.push_back(op) }
     }
     *waiting = rest;
     batch
 }
 
-/// Answers those whose expectation can't hold any more: versions only rise. The rest waits for the next batch. Who meets
-/// its own idempotency key asks the database: it must hear of that first.
-fn answer_losers(waiting: VecDeque<Waiting>, reached: &Reached, written: &Keys) -> VecDeque<Waiting> {
+/// Answers those whose expectation can't hold any more after a batch: versions only rise. The rest waits for the next one. Who
+/// meets its own idempotency key asks the database: it must hear of that first.
+fn answer_losers(waiting: VecDeque<Waiting>, commits: &[&Prepared], answers: &Answers) -> VecDeque<Waiting> {
+    let mut reached: HashMap<AggregateKey, Version> = HashMap::new();
+    let mut written = HashSet::new();
+    for (commit, (answer, current)) in commits.iter().zip(answers) {
+        match (answer, current) {
+            (Ok(()), _) => {
+                reached.extend(changes(commit).map(|(key, _, version)| (key, version)));
+                written.extend(names(commit));
+            }
+            (Err(CommitError::VersionConflict { key, .. }), Some(version)) => {
+                reached.insert(key.clone(), *version);
+            }
+            (Err(_), _) => {}
+        }
+    }
     let mut rest = VecDeque::new();
     for op in waiting {
-        let met_its_key =
-            op.work.idempotency.as_ref().is_some_and(|write| written.0.contains(&key_name(write)));
+        let met_its_key = key(&op.work).is_some_and(|key| written.contains(&key));
         let lost =
             changes(&op.work).find(|(key, expected, _)| reached.get(key).is_some_and(|now| now > expected));
         match lost {
