@@ -7,7 +7,7 @@
 //! | [`unlock_decode`] | signed messages, also with a good signature over bad claims | what is read is written again byte for byte |
 //! | [`pricing_plan`] | a usage and a GBFS plan | items sum to the total, the plan comes back from JSON |
 //! | [`trip_rows`] | a trip log | rows keep their ranges, one row is one answer |
-//! | [`fleet_file`] | a fleet file | no id or key twice, what is read is read again |
+//! | [`fleet_file`] | a fleet file, or a GBFS feed to import | no id or key twice, what is read is read again |
 //! | [`config`] | a configuration and an environment | what is printed is the same configuration |
 //! | [`webhook`] | a header `Stripe-Signature` and a body | only what the secret signed is believed, and all of that |
 //! | [`http_requests`] | a session of requests as text | the contract's statuses and problems, repeats alike, a clean audit |

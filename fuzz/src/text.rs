@@ -70,7 +70,8 @@ fn check_message(message: &str) {
 /// When a vehicle or key is there twice, or what was read reads differently when it is written again.
 pub fn fleet_file(bytes: &[u8]) {
     let guessed = fleet_file::parse(bytes, None);
-    let named = [FleetFormat::Csv, FleetFormat::GeoJson].map(|format| fleet_file::parse(bytes, Some(format)));
+    let named = [FleetFormat::Csv, FleetFormat::GeoJson, FleetFormat::Gbfs]
+        .map(|format| fleet_file::parse(bytes, Some(format)));
     assert!(named.contains(&guessed), "the guess is none of the formats");
     for read in named {
         match read {
@@ -97,7 +98,7 @@ fn check_fleet(rows: &[FleetRow]) {
     let again = fleet_file::parse(csv.as_bytes(), Some(FleetFormat::Csv));
     let again = again.unwrap_or_else(|error| panic!("{:?}: {csv}", error.problems));
     let unnumbered = |rows: &[FleetRow]| -> Vec<FleetRow> {
-        rows.iter().map(|row| FleetRow { line: 0, ..row.clone() }).collect()
+        rows.iter().map(|row| FleetRow { line: 0, held_back: None, ..row.clone() }).collect()
     };
     assert_eq!(unnumbered(rows), unnumbered(&again));
 }

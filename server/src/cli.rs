@@ -118,6 +118,7 @@ The same seed gives the same report but for times.";
 pub const FLEET_IMPORT_HELP: &str = "\
 CSV columns (or GeoJSON properties of a Point): vehicle_id, vehicle_type, lat, lon, and as you have them
 form_factor, propulsion_type, plan_id, current_fuel_percent (0 to 1), max_range_meters, public_key (hex).
+Or a GBFS feed as it is: vehicle_status.json (version 3), free_bike_status.json (version 2).
 
 Example:
   vehicle_id,vehicle_type,lat,lon,current_fuel_percent
@@ -235,7 +236,7 @@ pub enum FleetCommand {
 /// `rideplane fleet import`.
 #[derive(Debug, Args)]
 pub struct FleetImportArgs {
-    /// The fleet, CSV or GeoJSON
+    /// The fleet: CSV, GeoJSON, or a GBFS feed of vehicles
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The data directory [default: rideplane-data]

@@ -15,7 +15,7 @@ use rideplane_ports::Clock as _;
 
 use crate::cli::{FleetCommand, FleetImportArgs, FleetListArgs, data_flag, load_config};
 use crate::defaults::KINDS;
-use crate::fleet_file::{FleetRow, parse};
+use crate::fleet_file::{FleetRow, HeldBack, parse};
 use crate::host::demo::PARALLEL;
 use crate::host::{AnyStore, Host};
 
@@ -38,6 +38,7 @@ async fn import(args: &FleetImportArgs) -> anyhow::Result<ExitCode> {
     config.store = args.store.clone().unwrap_or(config.store);
     let bytes = std::fs::read(&args.file).with_context(|| format!("{}", args.file.display()))?;
     let rows = parse(&bytes, None).with_context(|| format!("{}", args.file.display()))?;
+    let (rows, held_back): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.held_back.is_none());
     let host = Host::open(&config).await?;
     let vehicles = rows.iter().map(vehicle).collect::<anyhow::Result<Vec<_>>>()?;
     for (line, _, put) in &vehicles {
@@ -58,6 +59,12 @@ async fn import(args: &FleetImportArgs) -> anyhow::Result<ExitCode> {
         .await?;
     bar.finish_and_clear();
     writeln!(std::io::stdout(), "{} vehicles imported into {}", rows.len(), config.data.display())?;
+    if !held_back.is_empty() {
+        let reserved = held_back.iter().filter(|row| row.held_back == Some(HeldBack::Reserved)).count();
+        let disabled = held_back.len() - reserved;
+        let said = "not imported: import again when they are free";
+        writeln!(std::io::stdout(), "{reserved} reserved and {disabled} disabled ones of the feed {said}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -74,7 +74,7 @@ fn read_row(line: u64, record: &ByteRecord, places: &Places, cells: usize, colle
         let place = places.get(column as usize).copied().flatten();
         place.and_then(|at| texts.get(at)).map_or("", |text| text.trim())
     };
-    check(line, text, collector);
+    check(line, None, text, collector);
 }
 
 /// The reader counts a record from the end of the one before: empty lines in between are the record's own.

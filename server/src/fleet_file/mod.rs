@@ -1,4 +1,4 @@
-//! The vehicles of a fleet file, CSV or GeoJSON: bytes in, checked rows or every broken one out.
+//! The vehicles of a fleet file, CSV, GeoJSON or a GBFS feed: bytes in, checked rows or every broken one out.
 //!
 //! | Column | | Rule |
 //! |---|---|---|
@@ -13,10 +13,17 @@
 //! | `public_key` | | the vehicle's Ed25519 key, 64 hex digits, once in the file |
 //!
 //! GeoJSON is a `FeatureCollection` of Point features (RFC 7946) with the columns as properties.
+//!
+//! A GBFS feed of vehicles (`vehicle_status.json` of version 3, `free_bike_status.json` of version 2) has GBFS's names:
+//! `vehicle_type_id` and `pricing_plan_id`; what has no column above is left. A vehicle that its feed calls reserved or
+//! disabled is read and held back: somebody may be on their way to it.
+//!
 //! Columns may come in any order; an empty cell and `null` mean "not said"; other columns are refused.
 
 mod csv_rows;
+mod gbfs;
 mod geojson;
+mod json;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -58,6 +65,17 @@ pub struct FleetRow {
     pub max_range_meters: Option<u32>,
     /// The Ed25519 public key that the vehicle signs its acks with.
     pub public_key: Option<[u8; 32]>,
+    /// Why it can't be rented now, as its feed says; files say nothing of it.
+    pub held_back: Option<HeldBack>,
+}
+
+/// Why a vehicle of a feed is not for rent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBack {
+    /// GBFS `is_reserved`.
+    Reserved,
+    /// GBFS `is_disabled`.
+    Disabled,
 }
 
 /// The form of a fleet file.
@@ -67,6 +85,8 @@ pub enum Format {
     Csv,
     /// A GeoJSON `FeatureCollection` (RFC 7946).
     GeoJson,
+    /// A GBFS feed of vehicles, version 2 or 3.
+    Gbfs,
 }
 
 /// What is wrong with a row, and where.
@@ -143,7 +163,7 @@ pub struct FleetFileError {
     pub more: usize,
 }
 
-/// Reads a fleet file; without a format, a file that begins with `{` is GeoJSON.
+/// Reads a fleet file; without a format, a file that begins with `{` is a GBFS feed if it has `data`, else GeoJSON.
 ///
 /// # Errors
 /// Every broken row, by line, column and value; nothing is read from a file with one.
@@ -160,11 +180,16 @@ pub struct FleetFileError {
 /// ```
 pub fn parse(bytes: &[u8], format: Option<Format>) -> Result<Vec<FleetRow>, FleetFileError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let looks = || if bytes.trim_ascii_start().starts_with(b"{") { Format::GeoJson } else { Format::Csv };
+    let looks = || match bytes.trim_ascii_start().starts_with(b"{") {
+        true if gbfs::is_feed(bytes) => Format::Gbfs,
+        true => Format::GeoJson,
+        false => Format::Csv,
+    };
     let mut collector = Collector::default();
     match format.unwrap_or_else(looks) {
         Format::Csv => csv_rows::read(bytes, &mut collector),
         Format::GeoJson => geojson::read(bytes, &mut collector),
+        Format::Gbfs => gbfs::read(bytes, &mut collector),
     }
     collector.finish()
 }

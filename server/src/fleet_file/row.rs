@@ -5,7 +5,7 @@ use rideplane_core::charge::Charge;
 use rideplane_core::ids::{PlanId, VehicleId, VehicleTypeId};
 
 use super::vocabulary::{FORM_FACTOR_RULE, PROPULSION_TYPE_RULE, form_factor, propulsion_type};
-use super::{Collector, FleetRow, Problem, shortened};
+use super::{Collector, FleetRow, HeldBack, Problem, shortened};
 use crate::config::nearest;
 use crate::keys::unhex;
 use crate::lat_lon::{LAT_RULE, LON_RULE, LatLon, is_lat, is_lon};
@@ -91,7 +91,12 @@ pub(super) fn unknown(line: u64, name: &str, columns: &[Column]) -> Problem {
 
 /// Checks a row and hands it, or everything that is wrong with it, to the collector. `text` gives the trimmed
 /// value of a column; empty means "not said".
-pub(super) fn check<'a>(line: u64, text: impl Fn(Column) -> &'a str, collector: &mut Collector) {
+pub(super) fn check<'a>(
+    line: u64,
+    held_back: Option<HeldBack>,
+    text: impl Fn(Column) -> &'a str,
+    collector: &mut Collector,
+) {
     let problems_before = collector.problems.len() + collector.more;
     let mut cell = Cell { line, collector };
     let vehicle_id = cell.read(Column::VehicleId, &text, ID_RULE, |t| VehicleId::new(t).ok());
@@ -120,6 +125,7 @@ pub(super) fn check<'a>(line: u64, text: impl Fn(Column) -> &'a str, collector: 
             current_fuel_percent,
             max_range_meters,
             public_key,
+            held_back,
         });
     }
 }

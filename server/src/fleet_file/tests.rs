@@ -49,6 +49,57 @@ fn a_full_row_and_a_short_row_are_read() {
 }
 
 #[test]
+fn a_gbfs_feed_is_read_as_it_is_published() {
+    let feed = r#"{
+  "last_updated": "2026-03-01T10:00:00Z", "ttl": 60, "version": "3.0",
+  "data": { "vehicles": [
+    { "vehicle_id": "sc-1", "vehicle_type_id": "scooter", "lat": 50.1109, "lon": 8.6821, "is_reserved": false,
+      "is_disabled": false, "current_fuel_percent": 0.83, "current_range_meters": 20000, "pricing_plan_id": "plan-1",
+      "last_reported": "2026-03-01T09:59:00Z", "rental_uris": { "web": "https://example.com" } },
+    { "vehicle_id": "sc-2", "vehicle_type_id": "scooter", "lat": 50.1, "lon": 8.7, "is_reserved": true, "is_disabled": false },
+    { "vehicle_id": "sc-3", "vehicle_type_id": "scooter", "lat": 50.1, "lon": 8.7, "is_reserved": true, "is_disabled": true }
+  ] }
+}"#;
+    let mut rows = parse(feed.as_bytes(), None).unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (row.line, row.vehicle_id.as_str(), row.held_back)).collect();
+    let (reserved, disabled) = (Some(HeldBack::Reserved), Some(HeldBack::Disabled));
+    assert_eq!(told, [(4, "sc-1", None), (7, "sc-2", reserved), (8, "sc-3", disabled)]);
+    let mut same = csv("sc-1,scooter,50.1109,8.6821,,,plan-1,0.83,,\n").unwrap();
+    same[0].line = 4;
+    assert_eq!(rows.swap_remove(0), same.swap_remove(0));
+
+    let older = r#"{"data":{"bikes":[{"bike_id":"b-1","vehicle_type_id":"ebike","lat":1,"lon":2,"is_reserved":false,"is_disabled":false}]}}"#;
+    assert_eq!(parse(older.as_bytes(), None).unwrap()[0].vehicle_id.as_str(), "b-1");
+}
+
+#[test]
+fn what_is_wrong_with_a_feed_is_told_by_line() {
+    let feed = |vehicles: &str| {
+        let text = format!("{{\"data\":{{\"vehicles\":[\n{vehicles}\n]}}}}");
+        parse(text.as_bytes(), None).unwrap_err().to_string()
+    };
+    assert_eq!(
+        feed(r#"{"vehicle_id":"a","vehicle_type_id":"scooter","lat":91,"lon":0}"#),
+        "line 2, column lat: \"91\" is not a latitude in degrees from -90 to 90"
+    );
+    assert_eq!(
+        feed(r#"{"vehicle_id":"a","lat":1,"lon":0}"#),
+        "line 2, column vehicle_type: is required and empty"
+    );
+    assert!(
+        feed(r#"{"vehicle_id":"a","vehicle_type_id":"scooter","station_id":"s"}"#).contains("no lat and lon")
+    );
+    assert!(
+        feed(r#"{"vehicle_id":"a","is_reserved":"no"}"#).starts_with("line 2: not a GBFS feed of vehicles")
+    );
+    let twice = r#"{"vehicle_id":"a","vehicle_type_id":"scooter","lat":1,"lon":0}"#;
+    assert_eq!(feed(&format!("{twice},\n{twice}")), "line 3, column vehicle_id: \"a\" is already on line 2");
+    assert!(feed("").contains("there is no vehicle"));
+    let stations = parse(br#"{"data":{"stations":[]}}"#, None).unwrap_err().to_string();
+    assert_eq!(stations, "line 1: not a GBFS feed of vehicles: missing field `vehicles`");
+}
+
+#[test]
 fn geojson_says_the_same_as_csv() {
     let from_csv = csv(&format!("sc-1,scooter,50.1109,8.6821,car,hybrid,p,0.5,900,{}", key(7))).unwrap();
     let properties = format!(
