@@ -77,6 +77,46 @@ pub async fn ride(
     }
 }
 
+/// The riders of one round, until they are told to stop.
+pub struct Round {
+    stop: Arc<AtomicBool>,
+    riders: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Round {
+    /// Sends out a rider for each token, the first of which is that of rider `first`, and waits until one of them has been
+    /// told of a booking, however slow the machine is.
+    pub async fn begin(
+        base: &str,
+        first: usize,
+        tokens: &[String],
+        seen: &Arc<Acknowledged>,
+        seed: u64,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let before = seen.bookings.lock().len();
+        let riders = tokens.iter().enumerate().map(|(n, token)| {
+            let (base, token, seed) = (base.to_owned(), token.clone(), mix(seed, n as u64));
+            tokio::spawn(ride(first + n, base, token, Arc::clone(seen), Arc::clone(&stop), seed))
+        });
+        let round = Self { riders: riders.collect(), stop: Arc::clone(&stop) };
+        let began = std::time::Instant::now();
+        while seen.bookings.lock().len() == before {
+            assert!(began.elapsed() < Duration::from_secs(60), "no booking was acknowledged for a minute");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        round
+    }
+
+    /// Lets every rider come to the end of a call.
+    pub async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for rider in self.riders {
+            rider.await.unwrap();
+        }
+    }
+}
+
 async fn call(request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
     let answer = request.send().await.ok()?;
     let status = answer.status().as_u16();

@@ -7,8 +7,10 @@ use crate::booking::journey::{Rejection, holds};
 use crate::booking::{Command, Party, Rejection as BookingRejection, Status};
 use crate::fleet::{self, MaintenanceReason, Rental, Service, Unavailability};
 use crate::ids::{BookingId, Epoch};
-use crate::payment::PaymentStatus;
+use crate::money::{Currency, Money};
+use crate::payment::{Fact, IntentSnapshot, IntentStatus, PaymentStatus};
 use crate::reservation::ReleaseReason;
+use crate::time::Span;
 use crate::unlock::{AckResult, Refusal};
 
 fn confirmed() -> World {
@@ -95,6 +97,37 @@ fn a_journey_is_over_when_nothing_can_come_but_money() {
     let over = Status::ALL.map(|status| (status.as_str(), status.is_terminal()));
     let ends = over.iter().filter(|(_, over)| *over).map(|(name, _)| *name);
     assert_eq!(ends.collect::<Vec<_>>(), ["completed", "cancelled", "expired"]);
+}
+
+#[test]
+fn a_hold_that_ends_too_soon_opens_nothing() {
+    let mut world = World::new(1);
+    // Good for an unlock for five minutes.
+    world.policy.capture_margin = Span::from_seconds(world.policy.capture_validity.as_seconds() - 300);
+    world.reserve(0, 0).unwrap();
+    world.settle(0);
+    world.pay(0, GOOD).unwrap();
+    world.settle(0);
+    world.pass(299);
+    let asked = world.bookings[0].clone();
+    world.unlock(0).unwrap();
+    world.bookings[0] = asked;
+    world.pass(1);
+    let refusal = world.unlock(0).unwrap_err();
+    assert!(refusal.to_string().contains("its payment no longer holds"), "{refusal}");
+}
+
+#[test]
+fn a_hold_that_the_provider_gave_up_ends_the_booking() {
+    let mut world = confirmed();
+    let intent = world.bookings[0].payment.intent().unwrap().clone();
+    let canceled = IntentSnapshot {
+        status: IntentStatus::Canceled,
+        amount_capturable: Money::zero(Currency::EUR),
+        ..world.gateway.show(&intent)
+    };
+    world.observe(0, Fact::Fetched(canceled));
+    assert_eq!((world.status(0), &world.vehicles[0].rental), (Status::Cancelled, &Rental::Available));
 }
 
 #[test]
