@@ -59,7 +59,7 @@ pub fn mix(seed: u64, n: u64) -> u64 {
 
 /// One rider, journey after journey, until told to stop. A failed call is tried again on the next journey only: the
 /// rider's app died with it.
-pub async fn ride(
+async fn ride(
     rider: usize,
     base: String,
     token: String,
