@@ -282,8 +282,25 @@ fn a_plan_says_what_riders_read() {
         (vec!["City".into()], vec!["1 to unlock".into()])
     );
     assert_eq!(said.url(), Some("https://example.com/city"));
+    let written = PlanSpec::from(&said);
+    assert_eq!(PricingPlan::try_from(written).unwrap(), said, "and what it says is written again");
     let silent = euro(r#""price":1"#);
     assert!(silent.name().is_empty() && silent.description().is_empty() && silent.url().is_none());
+}
+
+#[test]
+fn a_plan_tells_its_terms() {
+    let terms = r#""price":1,"per_min_pricing":[{"start":0,"rate":4,"interval":0},{"start":7,"rate":"0.9","interval":3,"end":28}]"#;
+    let said = euro(terms);
+    let steps = |segment: &Segment| (segment.start(), segment.interval(), segment.end());
+    assert_eq!(
+        said.per_min_pricing().iter().map(steps).collect::<Vec<_>>(),
+        [(0, 0, None), (7, 3, Some(28))]
+    );
+    assert_eq!(said.per_minute().to_string(), "0.3", "what is charged once is no rate");
+    assert!(!said.is_taxable());
+    let taxed = r#"{"plan_id":"p","currency":"EUR","price":1,"is_taxable":true,"vat":{"rate":0.1,"inclusive":false}}"#;
+    assert!(plan(taxed).is_taxable());
 }
 
 #[test]
