@@ -247,6 +247,71 @@ fn yen_have_no_minor_unit_and_a_cap_repeats() {
     );
 }
 
+/// A receipt says whether the tariff or only decency has raised a fare.
+#[test]
+fn what_raises_a_fare_is_named() {
+    let raised = |fields: &str| {
+        let fare = fare(&euro(fields), &minutes(0), Surge::NONE).unwrap();
+        let item = fare.line_items.iter().find(|item| item.rule == Rule::MinimumFare);
+        item.map(|item| item.description.to_string())
+    };
+    assert_eq!(raised(r#""price":1,"minimum_fare":3"#).as_deref(), Some("minimum fare"));
+    assert_eq!(raised(r#""price":3,"minimum_fare":3"#), None);
+    let negative = r#""price":1,"per_min_pricing":[{"start":0,"rate":-5,"interval":1}]"#;
+    assert_eq!(raised(negative).as_deref(), Some("a fare is never less than nothing"));
+}
+
+#[test]
+fn a_cap_is_charged_at_most_a_hundred_thousand_times() {
+    let plan = euro(r#""price":1,"fare_capping":{"duration":1,"price":5}"#);
+    let longest = Usage { ride: Span::from_micros(100_000 * 60_000_000 - 1), ..Usage::default() };
+    assert!(fare(&plan, &longest, Surge::NONE).is_ok());
+    let longer = fare(&plan, &minutes(100_000), Surge::NONE);
+    assert_eq!(longer, Err(PricingError::TooManyWindows { windows: 100_001 }));
+}
+
+#[test]
+fn a_plan_says_what_riders_read() {
+    let said = euro(
+        r#""price":1,"name":[{"text":"City","language":"en"}],"description":[{"text":"1 to unlock","language":"en"}],
+           "url":"https://example.com/city""#,
+    );
+    let texts = |texts: &[LocalizedText]| texts.iter().map(|text| text.text.to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        (texts(said.name()), texts(said.description())),
+        (vec!["City".into()], vec!["1 to unlock".into()])
+    );
+    assert_eq!(said.url(), Some("https://example.com/city"));
+    let written = PlanSpec::from(&said);
+    assert_eq!(PricingPlan::try_from(written).unwrap(), said, "and what it says is written again");
+    let silent = euro(r#""price":1"#);
+    assert!(silent.name().is_empty() && silent.description().is_empty() && silent.url().is_none());
+}
+
+#[test]
+fn a_plan_tells_its_terms() {
+    let terms = r#""price":1,"per_min_pricing":[{"start":0,"rate":4,"interval":0},{"start":7,"rate":"0.9","interval":3,"end":28}]"#;
+    let said = euro(terms);
+    let steps = |segment: &Segment| (segment.start(), segment.interval(), segment.end());
+    assert_eq!(
+        said.per_min_pricing().iter().map(steps).collect::<Vec<_>>(),
+        [(0, 0, None), (7, 3, Some(28))]
+    );
+    assert_eq!(said.per_minute().to_string(), "0.3", "what is charged once is no rate");
+    assert!(!said.is_taxable());
+    let taxed = r#"{"plan_id":"p","currency":"EUR","price":1,"is_taxable":true,"vat":{"rate":0.1,"inclusive":false}}"#;
+    assert!(plan(taxed).is_taxable());
+}
+
+#[test]
+fn a_catalogue_is_read_and_counted() {
+    let text = r#"{"version":"3.1","data":{"plans":[{"plan_id":"city","currency":"EUR","price":1.5,"is_taxable":false}]}}"#;
+    let plans = PlanCatalogue::from_gbfs(&mut serde_json::Deserializer::from_str(text)).unwrap();
+    assert_eq!((plans.len(), plans.is_empty()), (1, false));
+    assert!(plans.get(&"city".parse().unwrap()).is_some());
+    assert_eq!((PlanCatalogue::default().len(), PlanCatalogue::default().is_empty()), (0, true));
+}
+
 #[test]
 fn dinars_have_three_decimals() {
     let plan = plan(

@@ -8,6 +8,27 @@ fn refusal(fields: &str) -> String {
 }
 
 #[test]
+fn texts_have_a_longest_and_a_most() {
+    let read = |fields: String| {
+        let json = format!(r#"{{"plan_id":"p","is_taxable":false,"currency":"EUR","price":1,{fields}}}"#);
+        serde_json::from_str::<PricingPlan>(&json).map_err(|error| error.to_string())
+    };
+    let texts = |count: usize, length: usize| {
+        let text = format!(r#"{{"text":"{}","language":"en"}}"#, "x".repeat(length));
+        vec![text; count].join(",")
+    };
+    for field in ["name", "description"] {
+        let of = |count, length| read(format!(r#""{field}":[{}]"#, texts(count, length)));
+        assert!(of(64, 4_096).is_ok());
+        assert!(of(65, 1).unwrap_err().contains("at most 64 are allowed"));
+        assert!(of(1, 4_097).unwrap_err().contains("has at most 4096 bytes"));
+    }
+    let url = |length: usize| read(format!(r#""url":"{}""#, "x".repeat(length)));
+    assert!(url(4_096).is_ok() && url(1).is_ok());
+    assert!(url(4_097).unwrap_err().contains("at most 4096 bytes"));
+}
+
+#[test]
 fn a_refusal_names_the_field_and_its_value() {
     let euro = r#""currency":"EUR","price":1"#;
     for (fields, expected) in [
