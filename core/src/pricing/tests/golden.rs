@@ -284,6 +284,9 @@ fn a_plan_says_what_riders_read() {
     assert_eq!(said.url(), Some("https://example.com/city"));
     let written = PlanSpec::from(&said);
     assert_eq!(PricingPlan::try_from(written).unwrap(), said, "and what it says is written again");
+    let version = said.version();
+    assert!(format!("{version:?}").contains(&version.to_string()) && version.to_string().len() > 8);
+    assert_eq!(serde_json::to_value(version).unwrap(), version.to_string());
     let silent = euro(r#""price":1"#);
     assert!(silent.name().is_empty() && silent.description().is_empty() && silent.url().is_none());
 }
@@ -301,6 +304,16 @@ fn a_plan_tells_its_terms() {
     assert!(!said.is_taxable());
     let taxed = r#"{"plan_id":"p","currency":"EUR","price":1,"is_taxable":true,"vat":{"rate":0.1,"inclusive":false}}"#;
     assert!(plan(taxed).is_taxable());
+}
+
+/// What GBFS does not know is left out of a public feed, so that readers who are strict can read it.
+#[test]
+fn a_feed_holds_what_gbfs_knows() {
+    let own = euro(r#""price":1,"minimum_fare":3,"rounding":"up","vat":{"rate":0.1,"inclusive":true}"#);
+    let feed = serde_json::to_value(PlanSpec::from(&own).into_feed()).unwrap();
+    for field in ["minimum_fare", "rounding", "vat"] {
+        assert!(feed.get(field).is_none(), "{field}: {feed}");
+    }
 }
 
 #[test]

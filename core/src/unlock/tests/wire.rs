@@ -162,6 +162,15 @@ fn a_key_has_one_name() {
     });
     let near: Vec<_> = near_p.map(judged).collect();
     assert!(near.contains(&(true, true)) && near.contains(&(true, false)), "both sides of p have points");
+    // Alike in their first and last byte, and still far below p.
+    let far: Vec<_> = (0..=0xff_u8)
+        .map(|second| {
+            let mut key = [0; 32];
+            (key[0], key[1], key[31]) = (0xf0, second, 0x7f);
+            judged(key)
+        })
+        .collect();
+    assert!(far.contains(&(true, true)));
     for seed in 0..=255 {
         let key = SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes();
         assert_eq!(judged(key), (true, true));
