@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rideplane_core::geo::distance_m;
-use rideplane_core::ids::{VehicleId, Version};
+use rideplane_core::ids::VehicleId;
 use rideplane_core::time::Timestamp;
 use rideplane_ports::conformance::availability::{Factory, run_all};
-use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source};
+use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source, Stamp};
 use tokio::sync::RwLock;
 
 /// Free vehicles, one after another: right for a hundred of them, and for nothing more.
 #[derive(Default)]
-struct PlainList(RwLock<BTreeMap<VehicleId, (Version, Option<Listing>)>>);
+struct PlainList(RwLock<BTreeMap<VehicleId, (Stamp, Option<Listing>)>>);
 
 #[async_trait]
 impl Availability for PlainList {
@@ -41,15 +41,10 @@ impl Availability for PlainList {
     async fn apply(&self, updates: &[AvailabilityUpdate]) -> Result<(), PortError> {
         let mut known = self.0.write().await;
         for update in updates {
-            let (id, version, listing) = match update {
-                AvailabilityUpdate::Free(listing, version) => {
-                    (&listing.vehicle_id, *version, Some(listing.clone()))
-                }
-                AvailabilityUpdate::Taken(id, version) => (id, *version, None),
-            };
+            let (id, stamp) = (update.vehicle_id(), update.stamp());
             // What is older than what is known came late, and says nothing any more.
-            if known.get(id).is_none_or(|(latest, _)| *latest <= version) {
-                known.insert(id.clone(), (version, listing));
+            if known.get(id).is_none_or(|(latest, _)| *latest <= stamp) {
+                known.insert(id.clone(), (stamp, update.listing().cloned()));
             }
         }
         Ok(())

@@ -164,7 +164,11 @@ impl App {
         });
         match listing {
             Some(listing) => AvailabilityUpdate::Free(listing, *version),
-            None => AvailabilityUpdate::Taken(state.id.clone(), *version),
+            None => AvailabilityUpdate::Taken {
+                vehicle_id: state.id.clone(),
+                version: *version,
+                last_reported: free.map(|said| said.last_reported),
+            },
         }
     }
 }

@@ -231,7 +231,14 @@ impl App {
         match vehicle.state.presence {
             Presence::Offline { .. } => self.command_vehicle(id, &fleet::Command::CameOnline).await.map(drop),
             Presence::Online => {
-                self.show(&vehicle, Some(telemetry)).await;
+                // A report that leaves something open must not make search forget it.
+                let known = match telemetry {
+                    Telemetry { position: Some(_), charge: Some(_), range_m: Some(_), .. } => {
+                        Some(telemetry.clone())
+                    }
+                    Telemetry { .. } => self.ports.store.telemetry(id).await?,
+                };
+                self.show(&vehicle, known.as_ref()).await;
                 Ok(())
             }
         }

@@ -30,7 +30,7 @@ mod retry;
 mod store;
 mod vehicle;
 
-pub use availability::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, Source};
+pub use availability::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, Source, Stamp};
 pub use breaker::{Breaker, BreakerState, Guarded};
 pub use error::{Kind, PortError, Retry};
 pub use events::{Delivery, Envelope, EventPublisher, EventSource, Inbox, Outbox, Published, Topic};

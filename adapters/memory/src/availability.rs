@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use parking_lot::RwLock;
 use rideplane_core::geo::{CellIndex, IndexEntry, NearestQuery, VehicleIndex as _};
-use rideplane_core::ids::{VehicleId, Version};
+use rideplane_core::ids::VehicleId;
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source};
+use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source, Stamp};
 
 /// Free vehicles in a [`CellIndex`]. Answers as of the question: whatever was applied before it is in the answer.
 #[derive(Default)]
@@ -19,8 +19,8 @@ pub struct IndexAvailability {
 struct Free {
     index: CellIndex,
     listings: HashMap<VehicleId, Listing>,
-    /// Of every vehicle ever told of, the latest version.
-    versions: HashMap<VehicleId, Version>,
+    /// Of every vehicle ever told of, how new the latest is.
+    stamps: HashMap<VehicleId, Stamp>,
 }
 
 impl IndexAvailability {
@@ -63,17 +63,12 @@ impl Availability for IndexAvailability {
     async fn apply(&self, updates: &[AvailabilityUpdate]) -> Result<(), PortError> {
         let mut free = self.free.write();
         for update in updates {
-            match update {
-                AvailabilityUpdate::Free(listing, version) => {
-                    if free.is_news(&listing.vehicle_id, *version) {
-                        free.list(listing);
-                    }
-                }
-                AvailabilityUpdate::Taken(id, version) => {
-                    if free.is_news(id, *version) {
-                        free.unlist(id);
-                    }
-                }
+            if !free.is_news(update) {
+                continue;
+            }
+            match update.listing() {
+                Some(listing) => free.list(listing),
+                None => free.unlist(update.vehicle_id()),
             }
         }
         Ok(())
@@ -81,15 +76,16 @@ impl Availability for IndexAvailability {
 }
 
 impl Free {
-    fn is_news(&mut self, id: &VehicleId, version: Version) -> bool {
-        match self.versions.get_mut(id) {
-            Some(known) if *known > version => false,
+    fn is_news(&mut self, update: &AvailabilityUpdate) -> bool {
+        let (id, stamp) = (update.vehicle_id(), update.stamp());
+        match self.stamps.get_mut(id) {
+            Some(known) if *known > stamp => false,
             Some(known) => {
-                *known = version;
+                *known = stamp;
                 true
             }
             None => {
-                self.versions.insert(id.clone(), version);
+                self.stamps.insert(id.clone(), stamp);
                 true
             }
         }

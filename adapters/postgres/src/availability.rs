@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rideplane_core::charge::Charge;
 use rideplane_core::geo::{Point, distance_m};
-use rideplane_core::ids::{VehicleId, Version};
+use rideplane_core::ids::VehicleId;
 use rideplane_core::time::{Span, Timestamp};
 use rideplane_ports::{Availability, AvailabilityUpdate, Kind, Listing, Nearby, Nearest, PortError, Source};
 use serde::Serialize;
@@ -224,9 +224,9 @@ impl Listings {
             }
             let mut last: HashMap<&VehicleId, &AvailabilityUpdate> = HashMap::new();
             for update in ops.iter().flat_map(|op| &op.work) {
-                let (id, version) = named(update);
-                // The last of those of the newest version stands.
-                if last.get(id).is_none_or(|known| named(known).1 <= version) {
+                let id = update.vehicle_id();
+                // Of the newest ones the last stands.
+                if last.get(id).is_none_or(|known| known.stamp() <= update.stamp()) {
                     last.insert(id, update);
                 }
             }
@@ -243,18 +243,16 @@ impl Listings {
     }
 
     async fn write(&self, updates: &[&AvailabilityUpdate]) -> Result<()> {
-        let free: Vec<Option<&Listing>> = updates.iter().map(|update| listed(update)).collect();
+        let free: Vec<Option<&Listing>> = updates.iter().map(|update| update.listing()).collect();
+        let stamps: Vec<_> = updates.iter().map(|update| update.stamp()).collect();
         let column =
             |of: fn(&Listing) -> Option<f64>| free.iter().map(|row| row.and_then(of)).collect::<Vec<_>>();
         let words =
             |of: fn(&Listing) -> Option<String>| free.iter().map(|row| row.and_then(of)).collect::<Vec<_>>();
         let arguments = arguments!(
             APPLY,
-            updates.iter().map(|update| named(update).0.as_str()).collect::<Vec<_>>(),
-            updates
-                .iter()
-                .map(|update| i64::try_from(named(update).1.0).unwrap_or(i64::MAX))
-                .collect::<Vec<_>>(),
+            updates.iter().map(|update| update.vehicle_id().as_str()).collect::<Vec<_>>(),
+            stamps.iter().map(|stamp| i64::try_from(stamp.version.0).unwrap_or(i64::MAX)).collect::<Vec<_>>(),
             free.iter().map(Option::is_some).collect::<Vec<_>>(),
             words(|row| Some(row.vehicle_type.to_string())),
             words(|row| spelled(&row.form_factor)),
@@ -264,22 +262,8 @@ impl Listings {
             column(|row| Some(row.position.lon())),
             free.iter().map(|row| row.and_then(|row| row.charge).map(basis_points)).collect::<Vec<_>>(),
             free.iter().map(|row| row.and_then(|row| row.range_m).map(i64::from)).collect::<Vec<_>>(),
-            free.iter().map(|row| row.map(|row| row.last_reported.as_micros())).collect::<Vec<_>>(),
+            stamps.iter().map(|stamp| stamp.last_reported.map(Timestamp::as_micros)).collect::<Vec<_>>(),
         );
         self.database.read(APPLY, sql::APPLY_LISTINGS, arguments).await.map(drop)
-    }
-}
-
-fn listed(update: &AvailabilityUpdate) -> Option<&Listing> {
-    match update {
-        AvailabilityUpdate::Free(listing, _) => Some(listing),
-        AvailabilityUpdate::Taken(..) => None,
-    }
-}
-
-fn named(update: &AvailabilityUpdate) -> (&VehicleId, Version) {
-    match update {
-        AvailabilityUpdate::Free(listing, version) => (&listing.vehicle_id, *version),
-        AvailabilityUpdate::Taken(id, version) => (id, *version),
     }
 }

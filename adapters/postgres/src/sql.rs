@@ -115,7 +115,10 @@ statements! {
                propulsion_type = excluded.propulsion_type, plan_id = excluded.plan_id,
                lat = excluded.lat, lon = excluded.lon, charge = excluded.charge, range_m = excluded.range_m,
                last_reported = excluded.last_reported
-           WHERE l.version <= excluded.version";
+           WHERE (l.version, coalesce(l.last_reported, -9223372036854775808),
+                   num_nonnulls(l.plan_id, l.charge, l.range_m))
+               <= (excluded.version, coalesce(excluded.last_reported, -9223372036854775808),
+                   num_nonnulls(excluded.plan_id, excluded.charge, excluded.range_m))";
 }
 
 #[cfg(test)]

@@ -249,7 +249,14 @@ async fn goes_on(new: &PostgresStore, old: &PostgresStore, journeys: Vec<Journey
     assert_eq!(new.profile(&user(1)).await.unwrap(), Some(profile()));
     let search = PostgresAvailability::new(new, &[]);
     assert_eq!(search.nearest(&around(), at(90)).await.unwrap().vehicles.len(), 1);
-    search.apply(&[AvailabilityUpdate::Taken(vehicle_id(1), Version(2))]).await.unwrap();
+    search
+        .apply(&[AvailabilityUpdate::Taken {
+            vehicle_id: vehicle_id(1),
+            version: Version(2),
+            last_reported: None,
+        }])
+        .await
+        .unwrap();
     assert_eq!(search.nearest(&around(), at(90)).await.unwrap().vehicles, []);
 }
 

@@ -107,7 +107,10 @@ async fn a_commit_whose_server_the_pooler_lost_has_no_known_end() {
     });
     let waits = "SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.unwrap() == 0 {
+    // Within a transaction the first look would be the only one: Postgres keeps what it saw until the end of it.
+    let mut watcher = support::connect(&name).await;
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watcher).await.unwrap() == 0 {
+        assert!(!committing.is_finished(), "the commit waits for the row");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     relay.cut.notify_waiters();

@@ -222,7 +222,11 @@ async fn replay(redis: &Redis, trips: &[Trip], mode: Mode) {
         }
         booked += 1;
         version += 1;
-        let claim = AvailabilityUpdate::Taken(nearest.vehicle_id.clone(), Version(version));
+        let claim = AvailabilityUpdate::Taken {
+            vehicle_id: nearest.vehicle_id.clone(),
+            version: Version(version),
+            last_reported: None,
+        };
         told.apply(&[claim]).await.unwrap();
         if matches!(mode, Mode::Kept) {
             cache.refill().await;

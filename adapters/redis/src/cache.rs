@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rideplane_core::geo::Point;
-use rideplane_core::ids::{VehicleId, Version};
+use rideplane_core::ids::VehicleId;
 use rideplane_core::time::{Span, Timestamp};
 use rideplane_ports::{
-    Availability, AvailabilityUpdate, BreakerState, Clock, Nearby, Nearest, PortError, Source,
+    Availability, AvailabilityUpdate, BreakerState, Clock, Nearby, Nearest, PortError, Source, Stamp,
 };
 use tokio::sync::Notify;
 
@@ -39,8 +39,8 @@ pub struct CachedAvailability<A: ?Sized> {
     pub(crate) demand: Demand,
     /// Wakes [`run`](Self::run): hot cells were removed.
     pub(crate) cooled: Notify,
-    /// What is known of each vehicle in this process: the version, and the cell where it is free.
-    pub(crate) known: Mutex<HashMap<VehicleId, (Version, Option<Cell>)>>,
+    /// What is known of each vehicle in this process: how new it is, and the cell where it is free.
+    pub(crate) known: Mutex<HashMap<VehicleId, (Stamp, Option<Cell>)>>,
     /// Cells that changed while Redis could not be told.
     pub(crate) untold: Mutex<BTreeSet<Cell>>,
     /// Makes the tokens of this process differ from all others'.

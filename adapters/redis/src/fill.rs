@@ -211,21 +211,17 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
         let mut known = self.known.lock();
         let (mut changed, mut cells) = (Vec::new(), Vec::new());
         for update in updates {
-            let (id, version, now) = match update {
-                AvailabilityUpdate::Free(listing, version) => {
-                    (&listing.vehicle_id, *version, Some(Cell::of(listing.position)))
-                }
-                AvailabilityUpdate::Taken(id, version) => (id, *version, None),
-            };
+            let (id, stamp) = (update.vehicle_id(), update.stamp());
+            let now = update.listing().map(|listing| Cell::of(listing.position));
             let before = known.get(id).copied();
-            if before == Some((version, now)) {
+            if before.is_none_or(|(newest, _)| newest <= stamp) {
+                known.insert(id.clone(), (stamp, now));
+            }
+            if before.is_some_and(|(newest, cell)| (newest.version, cell) == (stamp.version, now)) {
                 continue;
             }
             cells.extend(now.into_iter().chain(before.and_then(|(_, cell)| cell)));
             changed.push(id.clone());
-            if before.is_none_or(|(newest, _)| newest <= version) {
-                known.insert(id.clone(), (version, now));
-            }
         }
         cells.sort_unstable();
         cells.dedup();

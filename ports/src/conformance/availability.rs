@@ -31,6 +31,7 @@ pub async fn run_all(factory: &dyn Factory) {
         a_repeat_changes_nothing,
         an_update_replaces_the_listing,
         an_older_change_is_passed_over,
+        of_one_version_the_later_report_stands,
         the_antimeridian_is_no_border,
     );
 }
@@ -104,16 +105,13 @@ pub async fn filters_leave_out_what_does_not_say(factory: &dyn Factory) {
 pub async fn taken_vehicles_are_gone(factory: &dyn Factory) {
     let index = factory.fresh().await;
     free(&*index, &[listing(1, place(10.0)), listing(2, place(20.0))]).await;
-    index.apply(&[taken(1, 1)]).await.unwrap();
+    index.apply(&[taken(1, 2)]).await.unwrap();
     assert_eq!(found(&*index, &ask(100.0)).await, [2]);
     index.apply(&[taken(99, 1)]).await.expect("who was never free can be taken");
-    free(&*index, &[listing(1, place(10.0))]).await;
+    index.apply(&[AvailabilityUpdate::Free(listing(1, place(10.0)), Version(3))]).await.unwrap();
     assert_eq!(found(&*index, &ask(100.0)).await, [1, 2]);
-    let gone = taken(2, 1);
-    index
-        .apply(&[gone.clone(), AvailabilityUpdate::Free(listing(2, place(5.0)), Version(1)), gone])
-        .await
-        .unwrap();
+    let freed = AvailabilityUpdate::Free(listing(2, place(5.0)), Version(3));
+    index.apply(&[taken(2, 2), freed, taken(2, 4)]).await.unwrap();
     assert_eq!(found(&*index, &ask(100.0)).await, [1], "changes are taken in in order");
 }
 
@@ -126,7 +124,7 @@ pub async fn a_repeat_changes_nothing(factory: &dyn Factory) {
     let nearby = index.nearest(&ask(100.0), at(1)).await.unwrap();
     assert_eq!(nearby.vehicles.len(), 1, "a vehicle is listed once");
     assert_eq!(nearby.vehicles[0].0, one, "every field is kept");
-    let gone = taken(1, 1);
+    let gone = taken(1, 2);
     index.apply(&[gone.clone(), gone.clone()]).await.unwrap();
     index.apply(&[gone]).await.unwrap();
     assert_eq!(found(&*index, &ask(100.0)).await, NONE);
@@ -163,6 +161,39 @@ pub async fn an_older_change_is_passed_over(factory: &dyn Factory) {
     assert_eq!(found(&*index, &ask(100.0)).await, [1], "free at version 6, claimed at version 5");
 }
 
+/// Reports change no version: of one version the later report stands, in whatever order they are told. Of one report the
+/// fuller word stands, because what is known of it only grows.
+pub async fn of_one_version_the_later_report_stands(factory: &dyn Factory) {
+    let index = factory.fresh().await;
+    let free_at = |seconds, position, charge| {
+        let listing = Listing { last_reported: at(seconds), charge, ..listing(1, position) };
+        AvailabilityUpdate::Free(listing, Version(1))
+    };
+    let full = Some(Charge::FULL);
+    let here = free_at(20, place(10.0), full);
+    index.apply(std::slice::from_ref(&here)).await.unwrap();
+    for older in [
+        free_at(10, place(3_000.0), full),
+        taken_at(1, 1, Some(10)),
+        taken(1, 1),
+        taken_at(1, 1, Some(20)),
+        free_at(20, place(10.0), None),
+    ] {
+        index.apply(std::slice::from_ref(&older)).await.unwrap();
+        let nearby = index.nearest(&ask(100.0), at(30)).await.unwrap();
+        let listed: Vec<_> = nearby.vehicles.iter().map(|(listing, _)| listing).collect();
+        assert_eq!(listed, here.listing().into_iter().collect::<Vec<_>>(), "after {older:?}");
+    }
+    // One call tells them in any order as well.
+    index.apply(&[taken_at(1, 1, Some(40)), free_at(30, place(20.0), full)]).await.unwrap();
+    assert_eq!(found(&*index, &ask(100.0)).await, NONE, "it was ridden to where no ride may start");
+    index.apply(&[free_at(50, place(30.0), None), free_at(50, place(30.0), full)]).await.unwrap();
+    let filled = Nearest { min_charge: full, ..ask(100.0) };
+    assert_eq!(found(&*index, &filled).await, [1], "it was brought back, and an older report filled a gap");
+    index.apply(&[taken(1, 2), free_at(60, place(10.0), full)]).await.unwrap();
+    assert_eq!(found(&*index, &ask(100.0)).await, NONE, "no report undoes a claim");
+}
+
 /// Two places on both sides of the 180th meridian are near each other.
 pub async fn the_antimeridian_is_no_border(factory: &dyn Factory) {
     let index = factory.fresh().await;
@@ -175,7 +206,12 @@ pub async fn the_antimeridian_is_no_border(factory: &dyn Factory) {
 const NONE: [u32; 0] = [];
 
 fn taken(n: u32, version: u64) -> AvailabilityUpdate {
-    AvailabilityUpdate::Taken(vehicle_id(n), Version(version))
+    taken_at(n, version, None)
+}
+
+fn taken_at(n: u32, version: u64, reported: Option<i64>) -> AvailabilityUpdate {
+    let (version, last_reported) = (Version(version), reported.map(at));
+    AvailabilityUpdate::Taken { vehicle_id: vehicle_id(n), version, last_reported }
 }
 
 fn listing(n: u32, position: Point) -> Listing {

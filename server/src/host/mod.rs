@@ -235,7 +235,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use rideplane_ports::{FromVehicle, Nearest, Telemetry};
+    use rideplane_ports::{FromVehicle, Listing, Nearest, Telemetry};
 
     use super::*;
     use crate::lat_lon::LatLon;
@@ -255,6 +255,10 @@ mod tests {
     }
 
     async fn found(host: &Host, around: LatLon) -> usize {
+        listed(host, around).await.len()
+    }
+
+    async fn listed(host: &Host, around: LatLon) -> Vec<Listing> {
         let query = Nearest {
             center: rideplane_core::geo::Point::new(around.lat(), around.lon()).unwrap(),
             radius_m: 10_000.0,
@@ -263,7 +267,31 @@ mod tests {
             min_charge: None,
             min_range_m: None,
         };
-        host.app.ports().availability.nearest(&query, host.app.now()).await.unwrap().vehicles.len()
+        let nearby = host.app.ports().availability.nearest(&query, host.app.now()).await.unwrap();
+        nearby.vehicles.into_iter().map(|(listing, _)| listing).collect()
+    }
+
+    /// The heartbeat of a vehicle without a fix, or without a range: what is known stays in search.
+    #[tokio::test]
+    async fn a_report_that_leaves_something_open_takes_nothing_from_search() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { data: folder.path().to_owned(), store: StoreUrl::Memory, ..Config::default() };
+        let host = Host::open(&config).await.unwrap();
+        demo::make(&host.app, 10, LatLon::FRANKFURT).await.unwrap();
+        let before = listed(&host, LatLon::FRANKFURT).await;
+        assert_eq!(before.len(), 10);
+        for Listing { vehicle_id, .. } in before.clone() {
+            let (position, charge, range_m) = (None, None, None);
+            let last_reported = host.app.now();
+            let report = Telemetry { vehicle_id, position, charge, range_m, last_reported };
+            host.app.vehicle_said(&FromVehicle::Telemetry(report)).await.unwrap();
+        }
+        let mut after = listed(&host, LatLon::FRANKFURT).await;
+        for (after, before) in after.iter_mut().zip(&before) {
+            assert!(after.last_reported >= before.last_reported, "a younger report");
+            after.last_reported = before.last_reported;
+        }
+        assert_eq!(after, before);
     }
 
     /// A vehicle that does not know where it is says so a moment after the operator began to say where.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rideplane_core::geo::distance_m;
-use rideplane_core::ids::{VehicleId, Version};
+use rideplane_core::ids::VehicleId;
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source};
+use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source, Stamp};
 
-/// What is known of each vehicle, and since which version.
+/// What is known of each vehicle, and how new it is.
 #[derive(Default)]
-pub(crate) struct ListSearch(Mutex<BTreeMap<VehicleId, (Version, Option<Listing>)>>);
+pub(crate) struct ListSearch(Mutex<BTreeMap<VehicleId, (Stamp, Option<Listing>)>>);
 
 #[async_trait]
 impl Availability for ListSearch {
@@ -35,14 +35,9 @@ impl Availability for ListSearch {
     async fn apply(&self, updates: &[AvailabilityUpdate]) -> Result<(), PortError> {
         let mut known = self.0.lock();
         for update in updates {
-            let (id, version, listing) = match update {
-                AvailabilityUpdate::Free(listing, version) => {
-                    (listing.vehicle_id.clone(), *version, Some(listing.clone()))
-                }
-                AvailabilityUpdate::Taken(id, version) => (id.clone(), *version, None),
-            };
-            if known.get(&id).is_none_or(|(newest, _)| *newest <= version) {
-                known.insert(id, (version, listing));
+            let (id, stamp) = (update.vehicle_id(), update.stamp());
+            if known.get(id).is_none_or(|(newest, _)| *newest <= stamp) {
+                known.insert(id.clone(), (stamp, update.listing().cloned()));
             }
         }
         Ok(())

@@ -84,14 +84,26 @@ async fn every_command_keeps_to_one_slot_around_the_world() {
         assert_eq!(search(&world, place).await.0, 4, "{place:?}: it moved to another region");
         assert_eq!(search(&world, place).await, (4, Source::Cache));
         // Its place is known from Redis only.
-        let taken = AvailabilityUpdate::Taken(vehicle_id(n + 1), Version(2));
+        let taken = AvailabilityUpdate::Taken {
+            vehicle_id: vehicle_id(n + 1),
+            version: Version(2),
+            last_reported: None,
+        };
         world.other_process().apply(&[taken]).await.unwrap();
         assert_eq!(search(&world, place).await.0, 3, "{place:?}: a claim of another process is seen");
         assert_eq!(search(&world, place).await, (3, Source::Cache));
     }
     world.advance(29);
     assert!(world.cache.prewarm().await > 0, "zones are warmed");
-    world.cache.apply(&[AvailabilityUpdate::Taken(vehicle_id(2), Version(2))]).await.unwrap();
+    world
+        .cache
+        .apply(&[AvailabilityUpdate::Taken {
+            vehicle_id: vehicle_id(2),
+            version: Version(2),
+            last_reported: None,
+        }])
+        .await
+        .unwrap();
     assert!(world.cache.refill().await > 0, "what was hot is filled again");
     assert_eq!(search(&world, PLACES[0]).await, (2, Source::Cache));
     let metrics = world.cache.metrics();

@@ -131,7 +131,7 @@ pub(crate) fn free(n: u32, version: u64, north_m: f64) -> AvailabilityUpdate {
 }
 
 pub(crate) fn taken(n: u32, version: u64) -> AvailabilityUpdate {
-    AvailabilityUpdate::Taken(vehicle_id(n), Version(version))
+    AvailabilityUpdate::Taken { vehicle_id: vehicle_id(n), version: Version(version), last_reported: None }
 }
 
 pub(crate) fn listing(n: u32, position: Point) -> Listing {
