@@ -52,13 +52,15 @@ pub(crate) fn reserve(workspace: &Workspace) -> Result<()> {
     sh::run(&mut workspace.cargo(example))
 }
 
-/// Searches through the cache on a private Redis, the index in the process beside it.
+/// Searches by the index, by PostGIS and through the cache, then the cache's hit rate on the searches of real trips.
 ///
 /// # Errors
-/// When the program does not build, or Redis cannot be installed or started.
+/// When a program does not build, or Postgres or Redis cannot be installed or started.
 pub(crate) fn search(workspace: &Workspace) -> Result<()> {
-    let args = ["run", "--release", "--locked", "--package", "rideplane-redis", "--example", "bench_search"];
-    sh::run(&mut workspace.cargo(args))
+    let run = ["run", "--release", "--locked", "--package"];
+    let speed = ["rideplane", "--features", "production", "--example", "bench_search"];
+    sh::run(workspace.cargo(run).args(speed))?;
+    sh::run(workspace.cargo(run).args(["rideplane-redis", "--example", "replay_searches"]))
 }
 
 /// Replays without faults on each store, and starts `serve`.

@@ -17,6 +17,10 @@ use rideplane_ports::{Commit, IdempotencyRecord, IdempotencyWrite, Store as _};
 use rideplane_postgres::{PostgresConfig, PostgresStore};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
+/// The server's: with the system's, callers and writers wait for each other's memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const VEHICLES: u32 = 50_000;
 const CALLERS: u32 = 128;
 const CLIENTS: u32 = 32;
