@@ -14,6 +14,7 @@ use rideplane_core::time::{Span, Timestamp};
 use rideplane_ports::{Availability, AvailabilityUpdate, Kind, Listing, Nearby, Nearest, PortError, Source};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::de::value::{Error as ValueError, StrDeserializer};
 use sqlx::postgres::{PgArguments, PgRow};
 
 use crate::config::PostgresConfig;
@@ -37,6 +38,9 @@ const ABSOLUTE_M: f64 = 0.001;
 
 /// So many more are asked for than are wanted, so that the end of the answer is rarely in doubt.
 const SPARE: usize = 8;
+
+/// An answer of so many or more is likely to hold all there is.
+const MANY: usize = 1_000;
 
 /// How long a replica that failed is passed by: one that is silent costs a rider its time-out once, not at every search.
 const PASSED_BY: Duration = Duration::from_secs(5);
@@ -112,9 +116,14 @@ impl PostgresAvailability {
         };
         let as_of = now.minus(lag);
         let mut wanted = query.limit.saturating_add(SPARE);
+        let mut sql = if wanted < MANY { sql::NEAREST } else { sql::WITHIN };
         loop {
-            let mut found = ask_for(database, query, wanted).await?;
+            let mut found = ask_for(database, sql, query, wanted).await?;
             let complete = found.len() < wanted;
+            if !complete && sql == sql::WITHIN {
+                sql = sql::NEAREST;
+                continue;
+            }
             let end = found.get(query.limit.saturating_sub(1)).map(|(_, distance)| *distance);
             let beyond = found.last().map(|(_, distance)| *distance);
             found.retain(|(_, distance)| *distance <= query.radius_m);
@@ -156,7 +165,12 @@ impl Availability for PostgresAvailability {
     }
 }
 
-async fn ask_for(database: &Arc<Database>, query: &Nearest, wanted: usize) -> Result<Vec<(Listing, f64)>> {
+async fn ask_for(
+    database: &Arc<Database>,
+    sql: &'static str,
+    query: &Nearest,
+    wanted: usize,
+) -> Result<Vec<(Listing, f64)>> {
     let arguments = arguments!(
         NEAREST,
         query.center.lat(),
@@ -167,7 +181,7 @@ async fn ask_for(database: &Arc<Database>, query: &Nearest, wanted: usize) -> Re
         query.min_range_m.map(i64::from),
         at_most(wanted),
     );
-    let found = database.read(NEAREST, sql::NEAREST, arguments).await?;
+    let found = database.read(NEAREST, sql, arguments).await?;
     let read = |row: &PgRow| {
         let listing = listing(&Row::new(row, NEAREST, "listings"))?;
         let distance = distance_m(query.center, listing.position);
@@ -201,8 +215,9 @@ fn listing(row: &Row<'_>) -> Result<Listing> {
 
 /// A word of GBFS, as its JSON spells it.
 fn word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
-    let word = serde_json::Value::String(row.get(column)?);
-    serde_json::from_value(word).map_err(|_| row.corrupt(column, "is not a word of GBFS"))
+    let word: &str = row.get(column)?;
+    T::deserialize(StrDeserializer::<ValueError>::new(word))
+        .map_err(|_| row.corrupt(column, "is not a word of GBFS"))
 }
 
 fn spelled<T: Serialize>(value: &T) -> Option<String> {

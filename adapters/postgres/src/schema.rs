@@ -10,8 +10,11 @@ use crate::failure::sqlstate;
 use crate::rows::Result;
 
 /// The schema's history: all that are new are applied in one transaction; `rideplane_schema` remembers how many were.
-pub(crate) const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_commits_in_sets.sql")];
+pub(crate) const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_commits_in_sets.sql"),
+    include_str!("../migrations/0003_no_parallel_search.sql"),
+];
 
 /// Who migrates holds it: "RPLN".
 const LOCK: i64 = 0x5250_4c4e;

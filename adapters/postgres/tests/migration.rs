@@ -143,13 +143,13 @@ async fn first_version(databases: &Databases) -> (PostgresConfig, PostgresStore,
     let config = config(Way::Direct, &name);
     let error = PostgresStore::open(config.clone()).await.unwrap_err().to_string();
     assert!(
-        error.contains("has schema version 1, this build needs version 2: run `rideplane migrate`"),
+        error.contains("has schema version 1, this build needs version 3: run `rideplane migrate`"),
         "{error}"
     );
     // This build opens no old schema, so for the moment of opening it is called a new one.
-    execute(&mut server, "INSERT INTO rideplane_schema VALUES (2, now())").await;
+    execute(&mut server, "INSERT INTO rideplane_schema VALUES (2, now()), (3, now())").await;
     let old = PostgresStore::open(config.clone()).await.unwrap();
-    execute(&mut server, "DELETE FROM rideplane_schema WHERE version = 2").await;
+    execute(&mut server, "DELETE FROM rideplane_schema WHERE version > 1").await;
     let journeys = fill(&old).await;
     (config, old, journeys)
 }
@@ -175,10 +175,10 @@ async fn what_the_first_version_wrote_is_read_and_goes_on() {
 
     let all = join_all((0..4).map(|_| PostgresStore::migrate(&config))).await;
     let all: Vec<_> = all.into_iter().map(|one| one.expect("migrating together succeeds")).collect();
-    let did = all.iter().filter(|one| (one.from, one.to) == (1, 2)).count();
+    let did = all.iter().filter(|one| (one.from, one.to) == (1, 3)).count();
     assert_eq!(did, 1, "one does it, the others find it done: {all:?}");
     let again = PostgresStore::migrate(&config).await.unwrap();
-    assert_eq!((again.from, again.to), (2, 2), "a second time does nothing");
+    assert_eq!((again.from, again.to), (3, 3), "a second time does nothing");
     for ((table, rows), (_, now)) in before.iter().zip(contents(&mut server).await) {
         let changed = rows.iter().zip(&now).find(|(before, now)| before != now);
         assert!(changed.is_none() && rows.len() == now.len(), "{table} is not what it was: {changed:?}");
@@ -187,7 +187,7 @@ async fn what_the_first_version_wrote_is_read_and_goes_on() {
         .fetch_all(&mut server)
         .await
         .unwrap();
-    assert_eq!(versions, [1, 2]);
+    assert_eq!(versions, [1, 2, 3]);
     let functions: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_proc WHERE proname = 'commit_batch'")
         .fetch_one(&mut server)
         .await

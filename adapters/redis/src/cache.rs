@@ -12,9 +12,9 @@ use rideplane_core::time::{Span, Timestamp};
 use rideplane_ports::{
     Availability, AvailabilityUpdate, BreakerState, Clock, Nearby, Nearest, PortError, Source, Stamp,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::cells::{Cell, Keys, cover};
+use crate::cells::{Cell, Keys, cover, groups};
 use crate::config::CacheConfig;
 use crate::demand::Demand;
 use crate::flight::{Flights, Landed, Shares, wait};
@@ -24,8 +24,9 @@ use crate::wire::{Ranking, decode};
 
 /// Cells of one reading round trip when zones are warmed: many, and no search waits behind them for long.
 const READ_AT_ONCE: usize = 128;
-/// Cells that are warmed by one question to the inner search.
-const FILLED_AT_ONCE: usize = 16;
+/// Searches that read cells at once. A fill reads fifty times what its search shows: a crowd that meets an empty cache
+/// must not multiply the inner search's work, so the others go to it with their own question.
+const FILLS_AT_ONCE: usize = 4;
 /// A cell must outlast the next round, which may be late.
 const SLACK: Span = Span::from_seconds(1);
 
@@ -36,6 +37,8 @@ pub struct CachedAvailability<A: ?Sized> {
     pub(crate) link: Link,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flights: Flights,
+    /// One for each search that may read cells now.
+    filling: Semaphore,
     pub(crate) demand: Demand,
     /// Wakes [`run`](Self::run): hot cells were removed.
     pub(crate) cooled: Notify,
@@ -70,6 +73,7 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
             config,
             clock,
             flights: Flights::default(),
+            filling: Semaphore::new(FILLS_AT_ONCE),
             demand: Demand::default(),
             cooled: Notify::new(),
             known: Mutex::default(),
@@ -142,18 +146,7 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
     /// Reads cells from the inner search, near ones together, and writes them.
     async fn warm(&self, cells: &[Cell], now: Timestamp) -> usize {
         let mut written = 0;
-        let mut left = cells.to_vec();
-        while let Some(center) = left.first().and_then(|cell| cell.center()) {
-            let reach = self.config.radius_m * 2.0;
-            let mut group = Vec::new();
-            left.retain(|cell| {
-                let near = group.len() < FILLED_AT_ONCE && cell.farthest_m(center) <= reach;
-                if near || group.is_empty() {
-                    group.push(*cell);
-                    return false;
-                }
-                true
-            });
+        for (center, group) in groups(cells) {
             if let Some(flight) = self.flights.share(&group).own {
                 // A search that meets the same failure reports it.
                 let outcome = self.fill(&flight, center, now).await;
@@ -243,7 +236,7 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
     }
 
     /// The content of missing cells, each read once however many searches miss it, with the cells that it is for. `None`
-    /// when there are too many vehicles, or who read for this search gave up.
+    /// when there are too many vehicles, too many searches read already, or who read for this search gave up.
     async fn fetch(
         &self,
         missing: &[Cell],
@@ -254,6 +247,7 @@ impl<A: Availability + ?Sized> CachedAvailability<A> {
         add(&self.counters.joined, usize::from(!others.is_empty()));
         let mut parts = Vec::new();
         if let Some(flight) = own {
+            let Ok(_one_of_few) = self.filling.try_acquire() else { return Ok(None) };
             let Some((landed, _)) = self.fill(&flight, center, now).await? else { return Ok(None) };
             parts.push((landed, flight.cells.clone()));
         }

@@ -1,5 +1,7 @@
 //! Geohash cells of six characters: 1.2 km by 0.6 km at the equator, 0.8 km by 0.6 km in Frankfurt.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rideplane_core::geo::{EARTH_RADIUS_M, Point, distance_m};
 
 /// Cells around the globe and from pole to pole: 30 bits, half of them longitude's.
@@ -9,6 +11,8 @@ const LENGTH: usize = 6;
 const REGION: usize = 4;
 /// The most cells of one search: near the poles cells are slivers.
 const MOST: usize = 64;
+/// Columns and rows of a block: cells of one are read together.
+const BLOCK: i64 = 4;
 /// Beyond what rounding does to a distance, and to the nearest point of a cell.
 const MARGIN: f64 = 1.01;
 
@@ -41,9 +45,9 @@ impl Cell {
         Point::new(center.y, center.x).ok().map(Self::of)
     }
 
-    /// The middle of the cell.
-    pub(crate) fn center(self) -> Option<Point> {
-        let [(south, west), (north, east)] = self.corners();
+    /// The middle of the rectangle with the two cells in its corners.
+    fn middle(self, north_east: Self) -> Option<Point> {
+        let ([(south, west), _], [_, (north, east)]) = (self.corners(), north_east.corners());
         Point::new((south + north) / 2.0, (west + east) / 2.0).ok()
     }
 
@@ -101,6 +105,36 @@ pub(crate) fn cover(center: Point, radius_m: f64) -> Option<Vec<Cell>> {
         }
     }
     (cells.len() <= MOST).then_some(cells)
+}
+
+/// Shares out cells into groups, each to be read by one circle around its point. Cells of a block go together when they
+/// fill half of the rectangle around them: a circle around fewer reads mostly what nobody asked for.
+pub(crate) fn groups(cells: &[Cell]) -> Vec<(Point, Vec<Cell>)> {
+    let mut blocks: BTreeMap<(i64, i64), BTreeSet<Cell>> = BTreeMap::new();
+    for cell in cells {
+        blocks.entry((cell.column / BLOCK, cell.row / BLOCK)).or_default().insert(*cell);
+    }
+    let mut groups = Vec::new();
+    for block in blocks.into_values() {
+        let block: Vec<Cell> = block.into_iter().collect();
+        let area = around(&block)
+            .map_or(0, |(low, high)| (high.column - low.column + 1).saturating_mul(high.row - low.row + 1));
+        let dense = i64::try_from(block.len()).is_ok_and(|count| count.saturating_mul(2) >= area);
+        let size = if dense { block.len().max(1) } else { 1 };
+        for group in block.chunks(size) {
+            let middle = around(group).and_then(|(low, high)| low.middle(high));
+            groups.extend(middle.map(|middle| (middle, group.to_vec())));
+        }
+    }
+    groups
+}
+
+/// The cells in the south-west and north-east corner of the rectangle around cells.
+fn around(cells: &[Cell]) -> Option<(Cell, Cell)> {
+    let columns = || cells.iter().map(|cell| cell.column);
+    let rows = || cells.iter().map(|cell| cell.row);
+    let low = Cell { column: columns().min()?, row: rows().min()? };
+    Some((low, Cell { column: columns().max()?, row: rows().max()? }))
 }
 
 /// The names of the keys.
@@ -179,6 +213,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_block_is_read_at_once_and_scattered_cells_each_for_itself() {
+        let cell = |column: i64, row: i64| Cell { column: 17_600 + column, row: 25_500 + row };
+        let block: Vec<Cell> = (0..16).map(|n| cell(n % 4, n / 4)).collect();
+        let together = groups(&block);
+        assert_eq!(together.len(), 1);
+        let (middle, cells) = &together[0];
+        assert_eq!(cells.len(), 16);
+        let reach = cells.iter().map(|cell| cell.farthest_m(*middle)).fold(0.0, f64::max);
+        let corners = [cell(0, 0), cell(3, 0), cell(0, 3), cell(3, 3)].map(|cell| cell.farthest_m(*middle));
+        assert!(corners.iter().all(|corner| (reach - corner).abs() < reach * 0.01), "{corners:?}");
+
+        let scattered = [cell(0, 0), cell(3, 3), cell(0, 0), cell(4, 0), cell(5, 0)];
+        let found: Vec<_> = groups(&scattered).into_iter().map(|(_, cells)| cells).collect();
+        assert_eq!(found, [vec![cell(0, 0)], vec![cell(3, 3)], vec![cell(4, 0), cell(5, 0)]]);
+        for (middle, cells) in groups(&scattered) {
+            assert!(cells.contains(&Cell::of(middle)) || cells.len() > 1);
+        }
+        assert!(groups(&[]).is_empty());
     }
 
     #[test]

@@ -23,7 +23,8 @@
 //! The geohash cells (six characters) that the search's circle touches are read in one round trip. Each key holds the
 //! complete content of its cell, empty ones too: positions and flags, no prices. When all are there, the answer is
 //! `source: cache`; what is missing is read from the inner search once, whoever else misses it, and the answer carries
-//! the inner's source. A search wider than [`CacheConfig::radius_m`] is answered from cells when these hold as many
+//! the inner's source. Four searches at most read cells at once; while they do, others that miss are answered by the inner
+//! search. A search wider than [`CacheConfig::radius_m`] is answered from cells when these hold as many
 //! vehicles as were asked for, and by the inner search otherwise. So a cached answer equals the inner's, in order, ties, filters
 //! and limit, at the time `as_of`.
 //!

@@ -11,8 +11,8 @@ pub struct CacheMetrics {
     pub misses: u64,
     /// Searches that waited for what another one in this process was reading.
     pub joined: u64,
-    /// Searches that the inner search answered alone: Redis failed, was slow or left alone by the breaker, or the
-    /// search was wider than the cells that are read.
+    /// Searches that the inner search answered alone: Redis failed, was slow or left alone by the breaker, enough searches
+    /// were reading cells already, or the search was wider than the cells that are read.
     pub bypassed: u64,
     /// Cells written to Redis.
     pub fills: u64,

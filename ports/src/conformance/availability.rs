@@ -25,6 +25,7 @@ pub async fn run_all(factory: &dyn Factory) {
         "availability",
         factory,
         nearest_first_within_the_radius,
+        a_long_answer_is_complete_or_the_nearest,
         ties_go_by_id,
         filters_leave_out_what_does_not_say,
         taken_vehicles_are_gone,
@@ -55,6 +56,26 @@ pub async fn nearest_first_within_the_radius(factory: &dyn Factory) {
         assert!((distance - exact).abs() < 0.001, "{distance} m is the great circle's {exact} m");
     }
     assert!(nearby.as_of <= at(7), "an answer is no younger than the question");
+}
+
+/// An answer of many, as a cache asks for, holds all there is; when there are more than that, the nearest.
+pub async fn a_long_answer_is_complete_or_the_nearest(factory: &dyn Factory) {
+    let index = factory.fresh().await;
+    // In no order of distance: 7 and 1,201 share no divisor.
+    let fleet: Vec<_> = (0..1_201).map(|n| listing(n, place(f64::from(n * 7 % 1_201)))).collect();
+    free(&*index, &fleet).await;
+    let mut expected: Vec<u32> = (0..1_201).collect();
+    expected.sort_by_key(|n| n * 7 % 1_201);
+    let all = Nearest { limit: 5_000, ..ask(1_201.0) };
+    assert_eq!(found(&*index, &all).await, expected);
+    for limit in [990, 1_000, 1_050, 1_100, 1_150, 1_200] {
+        assert_eq!(found(&*index, &Nearest { limit, ..all.clone() }).await, expected[..limit]);
+    }
+    let within = expected.iter().filter(|n| distance_m(place(0.0), fleet[**n as usize].position) <= 600.5);
+    assert_eq!(
+        found(&*index, &Nearest { radius_m: 600.5, ..all }).await,
+        within.copied().collect::<Vec<_>>()
+    );
 }
 
 /// "Ties by id", in whatever order they came.

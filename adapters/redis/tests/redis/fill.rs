@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rideplane_ports::conformance::fixtures::at;
-use rideplane_ports::{Availability as _, Clock as _, Source};
+use rideplane_ports::conformance::fixtures::{at, place};
+use rideplane_ports::{Availability as _, Clock as _, Nearest, Source};
 
 use super::world::{Held, NONE, World, ask, free, search, taken};
 
@@ -156,6 +156,35 @@ async fn a_hundred_searches_that_miss_ask_the_inner_search_once() {
         assert_eq!(search.await.unwrap().0, [1]);
     }
     assert_eq!(world.inner.asked.load(Ordering::SeqCst), 1);
+}
+
+/// A crowd meets an empty cache, everybody somewhere else: few read cells, the others are answered by the inner search.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_misses_everywhere_does_not_fill_everything_at_once() {
+    let world = World::shared(Held::shut());
+    let there = |n: u32| Nearest { center: place(f64::from(n) * 5_000.0), ..ask(500.0) };
+    let searches: Vec<_> = (0..40)
+        .map(|n| {
+            let cache = Arc::clone(&world.cache);
+            tokio::spawn(async move { cache.nearest(&there(n), at(0)).await.unwrap().source })
+        })
+        .collect();
+    world.inner.holds(40).await;
+    world.inner.release(1_000);
+    for search in searches {
+        assert_eq!(search.await.unwrap(), Source::Index);
+    }
+    let metrics = world.cache.metrics();
+    assert_eq!(
+        (metrics.misses, metrics.bypassed),
+        (4, 36),
+        "four read cells, the others only what they show"
+    );
+    for n in 0..40 {
+        world.cache.nearest(&there(n), at(0)).await.unwrap();
+        let nearby = world.cache.nearest(&there(n), at(0)).await.unwrap();
+        assert_eq!(nearby.source, Source::Cache, "place {n} is cached as soon as there is room for it");
+    }
 }
 
 /// Who reads for others is gone before its answer came: the others read for themselves.
