@@ -2,7 +2,7 @@
 //!
 //! 128 callers reserve through the adapter, then pgbench does the same writes as one statement each with 32 clients, on
 //! the same database of 50,000 vehicles; at last 500 reservations a second arrive whether or not the others are done.
-//! The server is that of `RIDEPLANE_TEST_POSTGRES`, otherwise that of `cargo xtask services up`.
+//! The server is a private one, which is durable.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fmt::Write as _;
@@ -15,6 +15,7 @@ use futures_util::stream::{self, StreamExt as _};
 use rideplane_ports::conformance::fixtures::{Journey, at, idempotency_id};
 use rideplane_ports::{Commit, IdempotencyRecord, IdempotencyWrite, Store as _};
 use rideplane_postgres::{PostgresConfig, PostgresStore};
+use rideplane_services::{Postgres, PostgresOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 /// The server's: with the system's, callers and writers wait for each other's memory.
@@ -32,18 +33,10 @@ async fn main() {
     let reservations: u32 = std::env::args().nth(1).map_or(20_000, |text| text.parse().expect("a number"));
     let arrivals = PER_SECOND * OPEN_LOOP_SECONDS;
     assert!(reservations * 2 + arrivals <= VEHICLES, "each reservation takes a vehicle of its own");
-    let url = std::env::var("RIDEPLANE_TEST_POSTGRES")
-        .unwrap_or_else(|_| "postgres://rideplane:rideplane@127.0.0.1:55432/rideplane".to_owned());
-    let (server, _) = url.rsplit_once('/').expect("a URL names a database");
-    let name = format!("rideplane_bench_{}", std::process::id());
-    let mut admin = PgConnection::connect(&url)
-        .await
-        .expect("the test server answers: start it with `cargo xtask services up`");
-    run(&mut admin, &format!("CREATE DATABASE {name}")).await;
-    let url = format!("{server}/{name}");
-    let measured = tokio::spawn(async move { measure(&url, reservations, arrivals).await }).await;
-    run(&mut admin, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
-    measured.expect("the measurement ends");
+    // Durable, as in production: a server for tests may forget what it acknowledged, and so may not be measured.
+    let server = Postgres::start(&PostgresOptions { fsync: true, ..PostgresOptions::default() });
+    let server = server.expect("Postgres is installed and starts");
+    measure(&server.url(), reservations, arrivals).await;
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) {

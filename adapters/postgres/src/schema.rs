@@ -13,7 +13,7 @@ use crate::rows::Result;
 pub(crate) const MIGRATIONS: [&str; 3] = [
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_commits_in_sets.sql"),
-    include_str!("../migrations/0003_no_parallel_search.sql"),
+    include_str!("../migrations/0003_cheaper_batches.sql"),
 ];
 
 /// Who migrates holds it: "RPLN".

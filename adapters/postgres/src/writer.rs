@@ -109,6 +109,8 @@ impl Writer {
                 // Who no longer waits does not need the answer; the work is done all the same.
                 drop(op.answer.send(answer));
             }
+            // Whose commit was answered may have its next one ready: with it the batch is a half larger.
+            tokio::task::yield_now().await;
         }
         if let Some(held) = self.connection.take() {
             drop(held.connection.close().await);
