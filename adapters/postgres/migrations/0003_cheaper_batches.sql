@@ -4,7 +4,10 @@
 -- start takes longer than the whole search.
 ALTER TABLE listings SET (parallel_workers = 0);
 
--- commit_batch as it was, but for outbox.seq: all events of a batch share one number of the sequence.
+-- commit_batch as it was, but
+-- - all events of a batch share one number of outbox's sequence;
+-- - a new booking is not looked for first: should it be there, its insert says so, and only then who is refused is found out;
+-- - a new idempotency record is inserted as one, since the lock on its key has shown that there is none.
 CREATE OR REPLACE FUNCTION commit_batch(
     v_commit integer[], v_id text[], v_expected bigint[], v_version bigint[], v_epoch bigint[], v_watched boolean[],
     v_deadline bigint[], v_state text[],
@@ -55,9 +58,10 @@ BEGIN
         -- A range of one with an order: for an equality, bookings_of_user would do as well while the table is empty.
         SELECT array_agg(coalesce(held.version, 0) ORDER BY x.n), array_agg(held.place ORDER BY x.n)
         INTO found_b, place_b
-        FROM (SELECT u.id::uuid AS id, u.n FROM unnest(b_id) WITH ORDINALITY u (id, n) ORDER BY 1) x
-        LEFT JOIN LATERAL (SELECT version, ctid AS place FROM bookings WHERE id BETWEEN x.id AND x.id
-            ORDER BY id LIMIT 1 FOR UPDATE) held ON true;
+        FROM (SELECT u.id::uuid AS id, u.expected, u.n FROM unnest(b_id, b_expected) WITH ORDINALITY u (id, expected, n)
+              ORDER BY 1) x
+        LEFT JOIN LATERAL (SELECT version, ctid AS place FROM bookings
+            WHERE x.expected > 0 AND id BETWEEN x.id AND x.id ORDER BY id LIMIT 1 FOR UPDATE) held ON true;
     END IF;
 
     IF cardinality(i_commit) > 0 THEN
@@ -105,6 +109,36 @@ BEGIN
             RETURN NEXT;
         END LOOP;
     END IF;
+
+    -- Before anything else is written, so that a booking that is there already refuses its whole commit.
+    WHILE 0 = ANY (b_expected) LOOP
+        BEGIN
+            INSERT INTO bookings (id, user_id, created_at, version, status, deadline, state)
+            SELECT x.id::uuid, x.owner, x.created_at, x.version, x.status, x.deadline, x.state::json
+            FROM (SELECT unnest(b_commit) AS c, unnest(b_id) AS id, unnest(b_expected) AS expected,
+                      unnest(b_version) AS version, unnest(b_user) AS owner, unnest(b_created) AS created_at,
+                      unnest(b_status) AS status, unnest(b_deadline) AS deadline, unnest(b_state) AS state) x
+            WHERE x.expected = 0 AND x.c <> ALL (refused) ORDER BY x.id COLLATE "C";
+            EXIT;
+        EXCEPTION WHEN unique_violation THEN
+            meant := cardinality(refused);
+            FOR commit_no, change_no, current IN
+                SELECT DISTINCT ON (x.c) x.c, x.n, held.version
+                FROM (SELECT c, id::uuid AS id, expected, (row_number() OVER (PARTITION BY c ORDER BY o))::integer AS n
+                    FROM unnest(b_commit, b_id, b_expected) WITH ORDINALITY u (c, id, expected, o)) x
+                CROSS JOIN LATERAL (SELECT version FROM bookings WHERE id BETWEEN x.id AND x.id
+                    ORDER BY id LIMIT 1) held
+                WHERE x.expected = 0 AND x.c <> ALL (refused) ORDER BY x.c, x.n
+            LOOP
+                reason := 'booking';
+                refused := refused || commit_no;
+                RETURN NEXT;
+            END LOOP;
+            IF cardinality(refused) = meant THEN
+                RAISE 'a booking was created and is gone' USING ERRCODE = 'serialization_failure';
+            END IF;
+        END;
+    END LOOP;
 
     -- By the place of the row that is locked: it cannot move, and no plan can begin with the table.
     IF 0 < ANY (v_expected) THEN
@@ -155,19 +189,6 @@ BEGIN
             RAISE 'a booking moved on under its lock' USING ERRCODE = 'serialization_failure';
         END IF;
     END IF;
-    IF 0 = ANY (b_expected) THEN
-        BEGIN
-            INSERT INTO bookings (id, user_id, created_at, version, status, deadline, state)
-            SELECT x.id::uuid, x.owner, x.created_at, x.version, x.status, x.deadline, x.state::json
-            FROM (SELECT unnest(b_commit) AS c, unnest(b_id) AS id, unnest(b_expected) AS expected,
-                      unnest(b_version) AS version, unnest(b_user) AS owner, unnest(b_created) AS created_at,
-                      unnest(b_status) AS status, unnest(b_deadline) AS deadline, unnest(b_state) AS state) x
-            WHERE x.expected = 0 AND x.c <> ALL (refused) ORDER BY x.id COLLATE "C";
-        EXCEPTION WHEN unique_violation THEN
-            RAISE 'a booking was created meanwhile' USING ERRCODE = 'serialization_failure';
-        END;
-    END IF;
-
     IF cardinality(e_commit) > 0 THEN
         INSERT INTO events (aggregate_type, aggregate_id, aggregate_version, topic, name, at, data)
         SELECT x.kind, x.id, x.version, x.topic, x.name, x.at, x.data::json
@@ -189,13 +210,21 @@ BEGIN
              x (c, booking, version, account, minor, currency, at, n)
         WHERE x.c <> ALL (refused) ORDER BY x.n;
     END IF;
-    IF cardinality(i_commit) > 0 THEN
+    IF array_position(i_old_hash, NULL) IS NOT NULL THEN
         INSERT INTO idempotency (user_id, key, request_hash, booking_id, locked_until, status, body)
         SELECT x.u, x.k, x.hash, x.booking::uuid, x.locked, x.status, x.body
-        FROM (SELECT unnest(i_commit) AS c, unnest(i_user) AS u, unnest(i_key) AS k, unnest(i_hash) AS hash,
-                  unnest(i_booking) AS booking, unnest(i_locked) AS locked, unnest(i_status) AS status,
-                  unnest(i_body) AS body) x
-        WHERE x.c <> ALL (refused)
+        FROM (SELECT unnest(i_commit) AS c, unnest(i_user) AS u, unnest(i_key) AS k, unnest(i_old_hash) AS old_hash,
+                  unnest(i_hash) AS hash, unnest(i_booking) AS booking, unnest(i_locked) AS locked,
+                  unnest(i_status) AS status, unnest(i_body) AS body) x
+        WHERE x.old_hash IS NULL AND x.c <> ALL (refused);
+    END IF;
+    IF cardinality(array_remove(i_old_hash, NULL)) > 0 THEN
+        INSERT INTO idempotency (user_id, key, request_hash, booking_id, locked_until, status, body)
+        SELECT x.u, x.k, x.hash, x.booking::uuid, x.locked, x.status, x.body
+        FROM (SELECT unnest(i_commit) AS c, unnest(i_user) AS u, unnest(i_key) AS k, unnest(i_old_hash) AS old_hash,
+                  unnest(i_hash) AS hash, unnest(i_booking) AS booking, unnest(i_locked) AS locked,
+                  unnest(i_status) AS status, unnest(i_body) AS body) x
+        WHERE x.old_hash IS NOT NULL AND x.c <> ALL (refused)
         ON CONFLICT (user_id, key) DO UPDATE SET request_hash = excluded.request_hash,
             booking_id = excluded.booking_id, locked_until = excluded.locked_until,
             status = excluded.status, body = excluded.body;

@@ -84,7 +84,12 @@ async fn the_standby_is_asked_while_it_is_there_whatever_becomes_of_the_primary(
     let search = PostgresAvailability::new(&store, &[config(between.address())]);
     search.check_replicas().await.unwrap();
     search.apply(&[free(1)]).await.unwrap();
-    find(&search, &[1]).await;
+    // A search before the standby has the table would fail there, and pass it by for a while.
+    let start = Instant::now();
+    while standby.psql(DATABASE, "SELECT count(*) FROM listings").ok().as_deref() != Some("1") {
+        assert!(start.elapsed() < PATIENCE, "the standby does not follow");
+    }
+    assert_eq!(found(&search).await, named(&[1]));
 
     // What is written now reaches the standby's disk and stays unseen there, so who sees it asked the primary.
     standby.psql(DATABASE, "SELECT pg_wal_replay_pause()").unwrap();

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use futures_util::future::join_all;
 use rideplane_core::fleet;
 use rideplane_core::ids::Version;
 use rideplane_core::time::Span;
@@ -67,7 +68,22 @@ pub async fn the_same_aggregate_is_created_once(factory: &dyn Factory) {
     commit(&backend, created.clone()).await;
     let again = Commit { vehicles: Vec::new(), ..created };
     let key = AggregateKey::Booking(journey.booking_id());
-    conflict(&backend, again, &key, Version::NONE).await;
+    conflict(&backend, again.clone(), &key, Version::NONE).await;
+
+    // With a claim of another vehicle, among others that are under way: it alone is refused, and whole.
+    let fleet: Vec<_> = (2..22).map(|n| Journey::register(n, at(1))).collect();
+    let (mut journeys, registered): (Vec<_>, Vec<_>) = fleet.into_iter().unzip();
+    commit_all(&backend, registered).await;
+    let free = journeys[7].vehicle.clone();
+    let mut claims: Vec<_> = journeys.iter_mut().map(|journey| journey.reserve(2, at(2))).collect();
+    claims[7].bookings.extend(again.bookings);
+    let results = join_all(claims.into_iter().map(|claim| backend.store.commit(claim))).await;
+    for (n, result) in results.iter().enumerate() {
+        let refused = matches!(result, Err(CommitError::VersionConflict { key: at, .. }) if *at == key);
+        assert!(if n == 7 { refused } else { result.is_ok() }, "commit {n}: {result:?}");
+    }
+    assert_eq!(backend.store.vehicle(&free.state.id).await.unwrap(), Some(free), "what came with it");
+    assert_eq!(backend.store.booking(&journeys[7].booking_id()).await.unwrap(), None);
 }
 
 /// One bad expectation among several good ones: no state, event, outbox row, deadline, posting or idempotency record.
