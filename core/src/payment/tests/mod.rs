@@ -2,6 +2,7 @@
 
 mod provider;
 mod races;
+mod rules;
 mod sim;
 mod table;
 
