@@ -168,6 +168,13 @@ fn a_read_is_believed_when_it_was_due_and_not_before() {
     assert_eq!(again.due_op(4), Some((Op::Confirm, 3)), "it left no trace: made again under a new number");
     // Of a call that is made again the tries are counted on; of another one they begin.
     assert_eq!(tries(&again), Some((Op::Confirm, 1)));
+    let denied = confirming().at(3, refused(Op::Confirm, 2)).at(3, unknown(Op::Fetch, 2));
+    let nothing = fetched(snapshot(IntentStatus::RequiresPaymentMethod));
+    assert_eq!(
+        denied.judge(at(3), &nothing),
+        Ok(vec![]),
+        "the read after a refusal failed: the next one is due later"
+    );
     let gone = confirming().at(3, unknown(Op::Confirm, 2)).at(3, Command::Release);
     let gone = gone.at(4, fetched(snapshot(IntentStatus::RequiresPaymentMethod)));
     assert_eq!(tries(&gone), Some((Op::Cancel, 0)));
