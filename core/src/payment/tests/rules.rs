@@ -93,6 +93,8 @@ fn a_refund_is_known_by_its_id_and_one_without_an_id_by_its_amount_and_call() {
     let gone = IntentSnapshot { amount_refunded: Some(eur(100)), ..snapshot(IntentStatus::Succeeded) };
     let found = lost.at(now, fetched(gone));
     assert_eq!(found.payment.refunded(), eur(100));
+    let late = refund_answer(4, refund("re_1", 100, RefundStatus::Succeeded));
+    assert_eq!(found.judge(at(now), &late), Ok(vec![]), "its own answer is no other refund");
     let shown = |minor, status| Command::Observe(Fact::RefundFetched(refund("re_1", minor, status)));
     let other = shown(50, RefundStatus::Failed);
     assert_eq!(found.judge(at(now), &other), Ok(vec![]), "a refund of another amount is none of ours");
@@ -100,6 +102,34 @@ fn a_refund_is_known_by_its_id_and_one_without_an_id_by_its_amount_and_call() {
     assert_eq!(failed.payment.refunded(), eur(0), "what was found by its amount has a name now, and failed");
     let again = failed.judge(at(now), &shown(100, RefundStatus::Succeeded));
     assert_eq!(again, Ok(vec![]), "what has failed never comes back");
+}
+
+#[test]
+fn a_refund_that_was_given_up_and_paid_after_all_takes_the_place_of_the_next_one() {
+    let mut led = Led::captured().at(6, Command::Refund { amount: eur(200) });
+    let mut now = 6;
+    for _ in 0..4 {
+        let (op, seq) = led.due_op(now).unwrap();
+        led = led.at(now, unknown(op, seq));
+        now = deadline(&led).0;
+    }
+    let later = 6 + 2 * 60 * 60;
+    let again = led.at(later, fetched(snapshot(IntentStatus::Succeeded)));
+    assert_eq!(again.due_op(later), Some((Op::Refund, 5)));
+    let paid = again.at(later, refund_answer(4, refund("re_1", 200, RefundStatus::Succeeded)));
+    assert_eq!((paid.due_op(later), paid.payment.refunded()), (None, eur(200)), "nothing is paid twice");
+    assert!(paid.payment.is_settled());
+}
+
+#[test]
+fn what_the_customer_must_do_and_when_the_money_was_taken_is_told() {
+    let action = NextAction { kind: "redirect_to_url".into(), url: Some("https://bank.example/3ds".into()) };
+    let asked =
+        IntentSnapshot { next_action: Some(action.clone()), ..snapshot(IntentStatus::RequiresAction) };
+    let asked = confirming().at(3, answer(Op::Confirm, 2, asked));
+    assert_eq!(asked.payment.next_action(), Some(&action));
+    assert_eq!(Led::captured().payment.captured_at(), Some(at(5)));
+    assert_eq!(Led::held().payment.captured_at(), None);
 }
 
 #[test]
