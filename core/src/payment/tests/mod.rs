@@ -190,6 +190,12 @@ fn amounts_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn a_difference_is_at_least_nothing() {
+    assert_eq!(state::minus(eur(5), eur(3)), eur(2));
+    assert_eq!(state::minus(eur(3), eur(5)), eur(0));
+}
+
+#[test]
 fn waits_double_up_to_the_maximum() {
     let policy = Policy::default();
     let waits: Vec<i64> = (0..12).map(|n| effects::backoff(&policy, n).as_seconds()).collect();

@@ -139,6 +139,9 @@ fn the_same_capture_shown_with_another_amount_is_a_contradiction() {
     let less = IntentSnapshot { amount_received: eur(599), ..snapshot(IntentStatus::Succeeded) };
     let less = captured.at(6, fetched(less));
     assert_eq!(less.payment.quarantine(), Some(QuarantineReason::AmountMismatch));
+    let taken = answer(Op::Capture, 3, snapshot(IntentStatus::Succeeded));
+    let other = Led::held().at(4, Command::Settle { amount: eur(500) }).at(5, taken);
+    assert_eq!(other.names().last(), Some(&"PaymentQuarantined"), "and nothing is told after it");
 }
 
 #[test]
