@@ -2,7 +2,7 @@
 //!
 //! 128 callers reserve through the adapter and pgbench does the same writes as one statement each with 32 clients, in turns,
 //! on the same database of 50,000 vehicles; at last 500 reservations a second arrive whether or not the others are done.
-//! The server is a private one, which is durable.
+//! Then every vehicle reports where it is. The server is a private one, which is durable.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-use rideplane_ports::conformance::fixtures::{Journey, at, idempotency_id};
+use rideplane_ports::conformance::fixtures::{Journey, at, idempotency_id, telemetry};
 use rideplane_ports::{Commit, IdempotencyRecord, IdempotencyWrite, Store as _};
 use rideplane_postgres::{PostgresConfig, PostgresStore};
 use rideplane_services::{Postgres, PostgresOptions};
@@ -90,6 +90,7 @@ async fn measure(url: &str, reservations: u32, arrivals: u32) {
     println!("reserve, ratio   {:>8.2}", theirs / ROUNDS as f64 / ours);
     run(&mut server, "CHECKPOINT").await;
     open_loop(&store, late).await;
+    reports(&store).await;
     store.close().await;
 }
 
@@ -143,6 +144,20 @@ async fn open_loop(store: &Arc<PostgresStore>, claims: Vec<Commit>) {
         at(0.50),
         at(0.95),
         at(0.99)
+    );
+}
+
+/// Every vehicle reports once, each in a call of its own.
+async fn reports(store: &PostgresStore) {
+    let start = Instant::now();
+    let told = stream::iter(0..VEHICLES)
+        .map(|n| async move { store.record_telemetry(&[telemetry(n, at(60))]).await.expect("it is written") })
+        .buffer_unordered(CALLERS as usize);
+    told.collect::<()>().await;
+    let rate = f64::from(VEHICLES) / start.elapsed().as_secs_f64();
+    println!(
+        "reports          {rate:>8.0} /s   {CALLERS} callers, a report each; {VEHICLES} a minute are {}",
+        VEHICLES / 60
     );
 }
 
