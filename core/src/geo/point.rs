@@ -255,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn a_set_knows_places_apart_and_a_log_shows_latitude_first() {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let hash = |point: Point| {
+            let mut hasher = DefaultHasher::new();
+            point.hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(at(0.0, -0.0)), hash(at(-0.0, 0.0)));
+        assert_ne!(hash(at(50.1, 8.6)), hash(at(8.6, 50.1)));
+        assert_eq!(at(50.1109, -8.68).to_string(), "50.1109,-8.68");
+    }
+
+    #[test]
     fn minus_zero_is_zero() {
         assert_eq!(at(-0.0, -0.0).lat().to_bits(), 0);
         assert_eq!(at(-0.0, -0.0).lon().to_bits(), 0);
