@@ -7,7 +7,7 @@ mod sim;
 mod table;
 
 use super::*;
-use crate::ids::{BookingId, PaymentIntentId, PaymentMethodId};
+use crate::ids::{BookingId, PaymentIntentId, PaymentMethodId, RefundId};
 use crate::money::{Currency, Money};
 use crate::policy::Policy;
 use crate::time::Span;
@@ -137,6 +137,29 @@ impl Led {
         Self::held()
             .at(4, Command::Settle { amount: eur(600) })
             .at(5, answer(Op::Capture, 3, snapshot(IntentStatus::Succeeded)))
+    }
+}
+
+fn created() -> Led {
+    Led::new()
+        .at(0, Command::Begin)
+        .at(1, answer(Op::Create, 1, snapshot(IntentStatus::RequiresPaymentMethod)))
+}
+
+fn confirming() -> Led {
+    created().at(2, confirm("pm_card_visa"))
+}
+
+fn awaiting() -> Led {
+    confirming().at(3, answer(Op::Confirm, 2, snapshot(IntentStatus::RequiresAction)))
+}
+
+fn refund(id: &str, minor: i64, status: RefundStatus) -> RefundSnapshot {
+    RefundSnapshot {
+        refund: RefundId::new(id).unwrap(),
+        intent: Some(PaymentIntentId::new("pi_1").unwrap()),
+        amount: eur(minor),
+        status,
     }
 }
 

@@ -1,7 +1,6 @@
 //! One test per race that the provider, the customer and the network can run against each other.
 
 use super::*;
-use crate::ids::RefundId;
 
 fn release() -> Command {
     Command::Release
@@ -13,29 +12,6 @@ fn settle(minor: i64) -> Command {
 
 fn shown(status: IntentStatus) -> Command {
     fetched(snapshot(status))
-}
-
-fn created() -> Led {
-    Led::new()
-        .at(0, Command::Begin)
-        .at(1, answer(Op::Create, 1, snapshot(IntentStatus::RequiresPaymentMethod)))
-}
-
-fn confirming() -> Led {
-    created().at(2, confirm("pm_card_visa"))
-}
-
-fn awaiting() -> Led {
-    confirming().at(3, answer(Op::Confirm, 2, snapshot(IntentStatus::RequiresAction)))
-}
-
-fn refund_snapshot(minor: i64, status: RefundStatus) -> RefundSnapshot {
-    RefundSnapshot {
-        refund: RefundId::new("re_1").unwrap(),
-        intent: Some(PaymentIntentId::new("pi_1").unwrap()),
-        amount: eur(minor),
-        status,
-    }
 }
 
 #[test]
@@ -84,7 +60,7 @@ fn a_void_that_lost_against_a_capture_becomes_a_refund() {
     assert_eq!((amount, refunding.payment.captured()), (eur(600), eur(600)));
     let back = Command::Observe(Fact::RefundAnswer {
         seq: 4,
-        snapshot: refund_snapshot(600, RefundStatus::Succeeded),
+        snapshot: refund("re_1", 600, RefundStatus::Succeeded),
     });
     let back = refunding.at(7, back);
     assert!(back.payment.is_settled());
@@ -296,7 +272,7 @@ fn a_refund_is_a_total_and_one_that_fails_after_it_succeeded_is_made_again() {
     assert_eq!(asked.judge(at(6), &Command::Refund { amount: eur(200) }), Ok(vec![]));
     assert_eq!(asked.due_op(6), Some((Op::Refund, 4)));
     let answer =
-        |status| Command::Observe(Fact::RefundAnswer { seq: 4, snapshot: refund_snapshot(200, status) });
+        |status| Command::Observe(Fact::RefundAnswer { seq: 4, snapshot: refund("re_1", 200, status) });
     let pending = asked.at(7, answer(RefundStatus::Pending));
     assert_eq!((pending.payment.refunded(), pending.payment.is_settled()), (eur(0), false));
     assert_eq!(pending.due_op(8), Some((Op::Fetch, 4)));
@@ -317,7 +293,7 @@ fn a_refund_that_was_put_off_keeps_its_key_even_when_more_is_to_be_paid_back() {
     let more = asked.clone().at(7, off).at(7, Command::Refund { amount: eur(200) });
     let again = more.clone().at(8, Command::Tick);
     assert_eq!(again.due(8), asked.due(6));
-    let done = RefundSnapshot { amount: eur(100), ..refund_snapshot(100, RefundStatus::Succeeded) };
+    let done = RefundSnapshot { amount: eur(100), ..refund("re_1", 100, RefundStatus::Succeeded) };
     let rest = again.at(9, Command::Observe(Fact::RefundAnswer { seq: 4, snapshot: done }));
     let Some((Op::Refund, 5, GatewayCall::CreateRefund { amount, .. })) = rest.due(9) else {
         panic!("{:?}", rest.due(9));

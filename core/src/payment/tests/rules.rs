@@ -1,30 +1,6 @@
 //! Rules that no race needs, each held by a test of its own.
 
 use super::*;
-use crate::ids::RefundId;
-
-fn created() -> Led {
-    Led::new()
-        .at(0, Command::Begin)
-        .at(1, answer(Op::Create, 1, snapshot(IntentStatus::RequiresPaymentMethod)))
-}
-
-fn confirming() -> Led {
-    created().at(2, confirm("pm_card_visa"))
-}
-
-fn awaiting() -> Led {
-    confirming().at(3, answer(Op::Confirm, 2, snapshot(IntentStatus::RequiresAction)))
-}
-
-fn refund(id: &str, minor: i64, status: RefundStatus) -> RefundSnapshot {
-    RefundSnapshot {
-        refund: RefundId::new(id).unwrap(),
-        intent: Some(PaymentIntentId::new("pi_1").unwrap()),
-        amount: eur(minor),
-        status,
-    }
-}
 
 fn refund_answer(seq: u32, snapshot: RefundSnapshot) -> Command {
     Command::Observe(Fact::RefundAnswer { seq, snapshot })
