@@ -9,6 +9,18 @@ macro_rules! statements {
     };
 }
 
+/// What a search may show, up to order and limit.
+macro_rules! free_within {
+    () => {
+        "SELECT vehicle_id, vehicle_type, form_factor, propulsion_type, plan_id, lat, lon, charge::bigint, range_m,
+               last_reported
+           FROM listings
+           WHERE free AND ST_DWithin(position, ST_MakePoint($2, $1)::geography, $3, false)
+           AND ($4::text IS NULL OR vehicle_type = $4)
+           AND ($5::integer IS NULL OR charge >= $5) AND ($6::bigint IS NULL OR range_m >= $6)"
+    };
+}
+
 /// [`COMMIT_BATCH`] up to its arguments.
 pub(crate) const COMMIT_BATCH_CALL: &str = "SELECT commit_no, reason, change_no, current FROM commit_batch";
 
@@ -95,21 +107,10 @@ statements! {
            ORDER BY aggregate_id, aggregate_version";
     AUDIT_LEDGER = "SELECT booking_id::text, version, account, minor, currency, at FROM ledger
            WHERE booking_id >= $1::text::uuid AND booking_id <= $2::text::uuid ORDER BY booking_id, seq";
-    NEAREST = "SELECT vehicle_id, vehicle_type, form_factor, propulsion_type, plan_id, lat, lon, charge::bigint, range_m,
-               last_reported
-           FROM listings
-           WHERE free AND ST_DWithin(position, ST_MakePoint($2, $1)::geography, $3, false)
-           AND ($4::text IS NULL OR vehicle_type = $4)
-           AND ($5::integer IS NULL OR charge >= $5) AND ($6::bigint IS NULL OR range_m >= $6)
-           ORDER BY position <-> ST_MakePoint($2, $1)::geography LIMIT $7";
+    NEAREST = concat!(free_within!(), " ORDER BY position <-> ST_MakePoint($2, $1)::geography LIMIT $7");
     /// [`NEAREST`] without its order, for answers that hold all there is: to walk the index by distance takes three times as
     /// long as to collect what is within.
-    WITHIN = "SELECT vehicle_id, vehicle_type, form_factor, propulsion_type, plan_id, lat, lon, charge::bigint, range_m,
-               last_reported
-           FROM listings
-           WHERE free AND ST_DWithin(position, ST_MakePoint($2, $1)::geography, $3, false)
-           AND ($4::text IS NULL OR vehicle_type = $4)
-           AND ($5::integer IS NULL OR charge >= $5) AND ($6::bigint IS NULL OR range_m >= $6) LIMIT $7";
+    WITHIN = concat!(free_within!(), " LIMIT $7");
     /// How far a standby is behind, microseconds; 0 on a primary and on a standby that has replayed all it received.
     LAG = "SELECT CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
            ELSE coalesce((extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1e6)::bigint, 0) END";
