@@ -1,7 +1,5 @@
 //! What stays the same in every state: the rules' numbers, the price, the names and the keys.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -12,15 +10,13 @@ use rideplane_core::machine::Machine as _;
 use rideplane_core::policy::Policy;
 use rideplane_core::pricing::{PricingPlan, Quote, Surge, Usage};
 use rideplane_core::time::{Span, Timestamp};
-use rideplane_core::unlock::{CommandClaims, Limits, TrustedKeys, Unsigned, Verdict};
+use rideplane_core::unlock::{CommandClaims, Limits, TrustedKeys, Unsigned};
 
 use crate::defects::Defect;
+use crate::memo::Memo;
 use crate::scope::Scope;
 
 const PLAN: &str = r#"{"plan_id":"p","currency":"EUR","is_taxable":false,"price":"1.00"}"#;
-
-/// A verdict of the agent is asked for once: by the prints of its memory and of the command, and the time.
-pub(crate) type Verdicts = HashMap<(u128, u128, i64), Verdict>;
 
 pub(crate) struct Rig {
     pub(crate) scope: Scope,
@@ -30,7 +26,7 @@ pub(crate) struct Rig {
     pub(crate) users: [UserId; 2],
     pub(crate) trusted: TrustedKeys,
     pub(crate) limits: Limits,
-    pub(crate) verdicts: RefCell<Verdicts>,
+    pub(crate) memo: Memo,
     plan: Arc<PricingPlan>,
     key_id: KeyId,
     signer: SigningKey,
@@ -75,7 +71,7 @@ impl Rig {
             users: ["rider-1", "rider-2"].map(|name| UserId::new(name).unwrap()),
             trusted: TrustedKeys::new(key_id.clone(), signer.verifying_key().to_bytes()).unwrap(),
             limits: Limits { life_max: policy.command_ttl, clock_skew: policy.clock_skew },
-            verdicts: RefCell::default(),
+            memo: Memo::default(),
             plan: Arc::new(serde_json::from_str(PLAN).unwrap()),
             policy,
             key_id,

@@ -9,6 +9,10 @@ pub enum Scope {
     Small,
     /// The same, and the first rider's card may be declined, after which another try claims the vehicle again.
     Full,
+    /// Two faults in a history. The second rider claims and pays.
+    Faults,
+    /// One fault, and both riders ride, one after the other.
+    Rides,
 }
 
 /// What is left of everything that is bounded.
@@ -53,6 +57,8 @@ impl Scope {
             Self::Tiny => Budget { faults: 0, riders: [once, claims], ..one_fault },
             Self::Small => Budget { riders: [once, pays], ..one_fault },
             Self::Full => Budget { declines: 1, riders: [Presses { pay: 2, ..once }, pays], ..one_fault },
+            Self::Faults => Budget { faults: 2, riders: [once, pays], ..one_fault },
+            Self::Rides => one_fault,
         }
     }
 
@@ -63,6 +69,8 @@ impl Scope {
             Self::Tiny => "tiny",
             Self::Small => "small",
             Self::Full => "full",
+            Self::Faults => "faults",
+            Self::Rides => "rides",
         }
     }
 }

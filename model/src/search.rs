@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::defects::Defect;
+use crate::print::{BuildFold, Print};
 use crate::rig::Rig;
 use crate::rules::{self, Rule};
 use crate::scope::Scope;
@@ -35,8 +36,8 @@ pub struct Counterexample {
     pub steps: Vec<String>,
 }
 
-/// Where a state was reached from, and how.
-type Trail = Vec<(usize, Option<Action>)>;
+/// Where a state was reached from, and how. A number of 32 bits is enough: before it isn't, memory is at its end.
+type Trail = Vec<(u32, Option<Action>)>;
 
 /// Tries everything within the scope, with a planted defect if one is given, up to the first broken rule.
 #[must_use]
@@ -44,28 +45,30 @@ pub fn search(scope: Scope, defect: Option<Defect>) -> Report {
     let started = Instant::now();
     let rig = Rig::new(scope, defect);
     let first = World::new(&rig);
-    let mut seen = HashSet::from([first.print()]);
+    let mut scratch = Print::default();
+    let mut seen: HashSet<u128, BuildFold> = HashSet::from_iter([first.print(&mut scratch)]);
     let mut trail: Trail = vec![(0, None)];
-    let mut frontier = vec![(0, first)];
+    let mut frontier = vec![(0_u32, first)];
     let (mut transitions, mut at_rest, mut depth) = (0, 0, 0);
     let mut broken = None;
     'levels: while !frontier.is_empty() {
         let mut next = Vec::new();
-        for (from, world) in &frontier {
+        for (from, world) in frontier {
             let steps = world.steps(&rig);
             if steps.iter().all(|(action, _)| action.is_voluntary()) {
                 at_rest += 1;
-                broken = rules::at_rest(world).map(|rule| (*from, rule));
+                broken = rules::at_rest(&world).map(|rule| (from, rule));
             }
             for (action, after) in steps {
                 if broken.is_some() {
                     break 'levels;
                 }
                 transitions += 1;
-                if seen.insert(after.print()) {
-                    broken = after.broken.or_else(|| rules::always(&after)).map(|rule| (trail.len(), rule));
-                    next.push((trail.len(), after));
-                    trail.push((*from, Some(action)));
+                if seen.insert(after.print(&mut scratch)) {
+                    let number = u32::try_from(trail.len()).unwrap();
+                    broken = after.broken.or_else(|| rules::always(&after)).map(|rule| (number, rule));
+                    next.push((number, after));
+                    trail.push((from, Some(action)));
                 }
             }
             if broken.is_some() {
@@ -80,9 +83,9 @@ pub fn search(scope: Scope, defect: Option<Defect>) -> Report {
     Report { states: trail.len(), transitions, at_rest, depth, took: started.elapsed(), counterexample }
 }
 
-fn way(trail: &Trail, mut at: usize) -> Vec<Action> {
+fn way(trail: &Trail, mut at: u32) -> Vec<Action> {
     let mut actions = Vec::new();
-    while let Some((from, Some(action))) = trail.get(at).copied() {
+    while let Some((from, Some(action))) = trail.get(at as usize).copied() {
         actions.push(action);
         at = from;
     }

@@ -12,7 +12,7 @@ use crate::provider::Provider;
 use crate::rig::{HORIZON, Rig, START, clock};
 use crate::rules::{self, Rule};
 use crate::scope::Budget;
-use crate::server::{Ask, Task};
+use crate::server::{Ask, Busy, Task};
 
 /// A step. Riders and servers are numbered; a message is numbered by its place in the air.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(crate) enum Message {
 }
 
 impl Message {
-    const fn print(&self) -> u128 {
+    fn print(&self) -> u128 {
         match self {
             Self::Command(claims) => claims.print(),
             Self::Ack(_, claims) => claims.print(),
@@ -58,14 +58,14 @@ impl Message {
 }
 
 /// Everything there is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) vehicle: Printed<Vehicle>,
     pub(crate) bookings: [Option<Printed<Booking>>; 2],
     /// What each server is at. A version is not kept: that nobody has committed since it was read says as much, and
     /// histories of other lengths meet in one state.
-    pub(crate) servers: [Option<Printed<Task>>; 2],
+    pub(crate) servers: [Option<Busy>; 2],
     pub(crate) provider: Printed<Provider>,
     pub(crate) lock: Printed<Lock>,
     /// Messages under way, each once, in the order of their prints.
@@ -125,8 +125,8 @@ impl World {
     }
 
     /// What tells this state from others. The servers are alike, so which of them is at what does not matter.
-    pub(crate) fn print(&self) -> u128 {
-        let mut print = Print::default();
+    pub(crate) fn print(&self, print: &mut Print) -> u128 {
+        print.clear();
         print.word(u128::from(self.now.as_micros().unsigned_abs()));
         for part in [self.vehicle.print(), self.provider.print(), self.lock.print()] {
             print.word(part);
@@ -134,7 +134,7 @@ impl World {
         for booking in &self.bookings {
             print.word(booking.as_ref().map_or(0, Printed::print));
         }
-        let mut servers = self.servers.each_ref().map(|task| task.as_ref().map_or(0, Printed::print));
+        let mut servers = self.servers.each_ref().map(|task| task.as_ref().map_or(0, Busy::print));
         servers.sort_unstable();
         servers.into_iter().for_each(|server| print.word(server));
         print.word(self.air.len() as u128);
@@ -263,9 +263,9 @@ impl World {
                     after.broken = rules::acted(self, &claims, self.now);
                     after.opened[r] |= claims.action == Bolt::Unlock;
                 }
-                after.lock = Printed::new(heard.lock);
+                after.lock = heard.lock;
                 if let Some(ack) = heard.ack {
-                    after.send(Message::Ack(r, Printed::new(ack)));
+                    after.send(Message::Ack(r, ack));
                 }
                 Some(after)
             }
@@ -286,19 +286,19 @@ impl World {
 
     fn server(&self, rig: &Rig, slot: u8, steps: &mut Steps) {
         let s = usize::from(slot);
-        let Some(task) = &self.servers[s] else { return };
-        steps.push((Action::Go(slot), self.go(rig, s, task)));
+        let Some(busy) = &self.servers[s] else { return };
+        steps.push((Action::Go(slot), self.go(rig, s, busy)));
         if let Some(budget) = self.budget.spend(|budget| &mut budget.crashes) {
             let mut after = Self { budget, ..self.clone() };
             after.servers[s] = None;
             steps.push((Action::Crash(slot), after));
         }
         if let (Task::Calling { .. }, Some(budget)) =
-            (&**task, self.budget.spend(|budget| &mut budget.losses))
+            (&*busy.task, self.budget.spend(|budget| &mut budget.losses))
         {
             for (action, reaches) in [(Action::CallLost(slot), false), (Action::AnswerLost(slot), true)] {
                 let after = Self { budget, ..self.clone() };
-                steps.push((action, after.unanswered(rig, s, task, reaches)));
+                steps.push((action, after.unanswered(rig, s, &busy.task, reaches)));
             }
         }
     }
@@ -330,8 +330,7 @@ impl World {
         let idle = if self.servers[0].is_none() { server(0) } else { server(1) };
         let asks = |rider: u8, what: &str| format!("rider {} {what}: {idle} decides", rider + 1);
         let task = |slot: u8| {
-            let words =
-                self.servers[usize::from(slot)].as_ref().map_or_else(String::new, |task| task.words());
+            let words = self.servers[usize::from(slot)].as_ref().map_or_else(String::new, Busy::words);
             format!("{} {words}", server(slot))
         };
         let words = match action {
@@ -353,7 +352,7 @@ impl World {
             Action::CallLost(slot) => format!("{}: the call is LOST", task(slot)),
             Action::AnswerLost(slot) => format!("{}: done, the answer is LOST", task(slot)),
             Action::Crash(slot) => format!("{} CRASHES where it {}", server(slot), {
-                self.servers[usize::from(slot)].as_ref().map_or_else(String::new, |task| task.words())
+                self.servers[usize::from(slot)].as_ref().map_or_else(String::new, Busy::words)
             }),
             Action::Time => "time passes".to_owned(),
         };
