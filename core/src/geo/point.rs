@@ -267,6 +267,30 @@ mod tests {
         assert_eq!(at(50.1109, -8.68).to_string(), "50.1109,-8.68");
     }
 
+    /// What a rider is shown must not hang on which of two formulas it came from.
+    #[test]
+    fn near_distances_are_those_of_the_arcsine() {
+        for step in 0..2_000 {
+            let chord_squared = 10_f64.powf(f64::from(step) / 100.0 - 18.0).min(NEAR_CHORD_SQUARED);
+            let expected = libm::asin(0.5 * chord_squared.sqrt());
+            let relative = half_angle(chord_squared) / expected - 1.0;
+            assert!(relative.abs() < 5e-16, "{relative:e} at {chord_squared:e}");
+        }
+    }
+
+    #[test]
+    fn a_radius_is_a_chord_and_a_hair() {
+        for step in 0..=1_000 {
+            let half_angle = f64::from(step) / 1_000.0 * core::f64::consts::FRAC_PI_2 * 0.999_999;
+            let exact = 4.0 * libm::sin(half_angle).powi(2);
+            let limit = chord_limit(2.0 * EARTH_RADIUS_M * half_angle).unwrap();
+            assert!(exact <= limit && limit <= exact * (1.0 + 1e-11), "{limit:e} for {exact:e}");
+        }
+        assert_eq!(chord_limit(2.0 * EARTH_RADIUS_M * core::f64::consts::FRAC_PI_2), Some(f64::INFINITY));
+        assert_eq!(chord_limit(f64::INFINITY), Some(f64::INFINITY));
+        assert_eq!([chord_limit(-1.0), chord_limit(f64::NAN)], [None, None]);
+    }
+
     #[test]
     fn minus_zero_is_zero() {
         assert_eq!(at(-0.0, -0.0).lat().to_bits(), 0);

@@ -120,3 +120,33 @@ impl<'q> Nearest<'q> {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::point::Point;
+    use super::*;
+
+    /// Nobody sees a bound that is too large, but every cell within it is searched.
+    #[test]
+    fn the_bound_comes_down_to_the_last_that_is_wanted() {
+        let center = Point::new(52.52, 13.405).unwrap();
+        let query = NearestQuery {
+            center,
+            radius_m: 10_000.0,
+            limit: 5,
+            vehicle_type: None,
+            min_charge: None,
+            min_range_m: None,
+        };
+        let mut nearest = Nearest::new(&query).unwrap();
+        let items: Vec<Item> = (1..=1_000)
+            .map(|slot| Item { unit: Point::new(52.52 + slot as f64 * 1e-5, 13.405).unwrap().unit(), slot })
+            .collect();
+        nearest.offer_all(&items, &|_| true);
+        let far = chord_squared(&center.unit(), &items[31].unit);
+        assert!(nearest.bound() <= far, "still {} after a thousand", nearest.bound());
+        nearest.tighten();
+        let fifth = chord_squared(&center.unit(), &items[4].unit);
+        assert!(fifth <= nearest.bound() && nearest.bound() < fifth * (1.0 + 1e-13), "{}", nearest.bound());
+    }
+}

@@ -85,6 +85,21 @@ impl All {
     }
 }
 
+#[test]
+fn an_index_is_made_of_many_at_once() {
+    let entry = |number| IndexEntry {
+        id: vehicle(number),
+        point: at(1.0, f64::from(number)),
+        vehicle_type: kind(0),
+        charge: None,
+        range_m: None,
+    };
+    let cells: CellIndex = (0..100).map(entry).collect();
+    let rstar: RstarIndex = (0..100).map(entry).collect();
+    assert_eq!((cells.len(), rstar.len()), (100, 100));
+    assert_eq!((cells.get(&vehicle(42)), rstar.get(&vehicle(42))), (Some(&entry(42)), Some(&entry(42))));
+}
+
 /// Places that hurt: poles, antimeridian, one spot, a lattice of equal distances, a street, the whole earth.
 fn any_place() -> impl Strategy<Value = Point> {
     let spot = prop::sample::select(vec![

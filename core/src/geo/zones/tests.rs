@@ -154,6 +154,17 @@ fn no_zones_allow_everything() {
 }
 
 #[test]
+fn zones_are_counted_and_rules_everywhere_are_not_nothing() {
+    let nowhere: Zones = serde_json::from_value(feed(&[], &[])).unwrap();
+    assert_eq!((nowhere.len(), nowhere.is_empty()), (0, true));
+    let everywhere: Zones = serde_json::from_value(feed(&[], &[(&["scooter"], 1)])).unwrap();
+    assert_eq!((everywhere.len(), everywhere.is_empty()), (0, false));
+    let squares = [0.0, 2.0].map(|west| zone("z", &[json!([square(west, 0.0, west + 1.0, 1.0)])], &[]));
+    let zones: Zones = serde_json::from_value(feed(&squares, &[])).unwrap();
+    assert_eq!((zones.len(), zones.is_empty()), (2, false));
+}
+
+#[test]
 fn plain_names_polygons_and_unknown_fields_are_read() {
     let document = json!({
         "type": "FeatureCollection", "generator": "x",

@@ -223,6 +223,60 @@ mod tests {
         (-90.0..=90.0_f64, lon).prop_map(|(lat, lon)| Point::new(lat, lon).unwrap().unit())
     }
 
+    #[test]
+    fn cells_halve_down_to_the_smallest() {
+        let mut shape = Shape::whole(Face::ALL[0]);
+        let whole = Side::WHOLE.to - Side::WHOLE.from;
+        for (depth, upper) in (1..=DEEPEST).zip([true, false, false, true].into_iter().cycle()) {
+            assert!(!shape.is_smallest(), "at depth {}", depth - 1);
+            let before = shape.first;
+            shape = shape.quarter(usize::from(upper));
+            let width = shape.first.to - shape.first.from;
+            assert!((width * 2_f64.powi(i32::from(depth)) - whole).abs() < 1e-6, "{width} at depth {depth}");
+            assert!(if upper { shape.first.to == before.to } else { shape.first.from == before.from });
+            assert_eq!(shape.first.middle(), f64::midpoint(shape.first.from, shape.first.to));
+        }
+        assert!(shape.is_smallest());
+    }
+
+    /// A gap is the way to the plane, and no more than that after rounding.
+    #[test]
+    fn a_gap_is_the_sine_of_the_angle_to_the_plane() {
+        let halves = Side::WHOLE.halves();
+        let gaps = |degrees: f64| {
+            let angle = degrees.to_radians();
+            halves.gaps_squared(libm::cos(angle), libm::sin(angle)).map(f64::sqrt)
+        };
+        let near = |gap: f64, degrees: f64| {
+            let short = libm::sin(degrees.to_radians()) - gap;
+            assert!((5e-15..2e-14).contains(&short), "{gap} for {degrees} degrees, {short:e} too short");
+        };
+        let [lower, upper] = gaps(60.0);
+        near(lower, 60.0);
+        near(upper, 15.0);
+        let [lower, upper] = gaps(-70.0);
+        near(lower, 25.0);
+        near(upper, 70.0);
+        let [lower, upper] = gaps(30.0);
+        near(lower, 30.0);
+        assert_eq!(upper, 0.0);
+        let [lower, upper] = gaps(-30.0);
+        near(upper, 30.0);
+        assert_eq!(lower, 0.0);
+    }
+
+    /// Beyond two planes the bound is more than the way to either.
+    #[test]
+    fn a_quarter_across_the_corner_is_farther_than_either_side() {
+        let quartering = Shape::whole(Face::ALL[0]).quartering();
+        let at = View { height: 0.8, first: 0.42, second: 0.43 };
+        let order = quartering.nearest_first(&at);
+        assert_eq!(order.map(|(_, quadrant)| quadrant), [3, 2, 1, 0]);
+        let [(_, _), (_, _), (side, _), (corner, _)] = order;
+        let sum = 0.42_f64.powi(2) + 0.43_f64.powi(2);
+        assert!(corner > side * 1.2 && (corner - sum / 1.500_001).abs() < 1e-12, "{corner} and {side}");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]

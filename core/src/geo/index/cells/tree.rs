@@ -307,3 +307,108 @@ impl CellTree {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::super::point::Point;
+    use super::*;
+
+    /// A tree of vehicles, and where each is.
+    struct Grown {
+        tree: CellTree,
+        places: Vec<Place>,
+    }
+
+    impl Grown {
+        fn new(points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+            let points: Vec<_> = points.into_iter().collect();
+            let mut grown = Self { tree: CellTree::default(), places: vec![Place::default(); points.len()] };
+            for (slot, (lat, lon)) in points.into_iter().enumerate() {
+                let unit = Point::new(lat, lon).unwrap().unit();
+                grown.tree.insert(Item { unit, slot }, &mut grown.places);
+            }
+            grown
+        }
+
+        fn remove(&mut self, slot: usize) {
+            self.tree.remove(self.places[slot], &mut self.places);
+        }
+
+        /// Cells in use beyond the six faces.
+        fn divided(&self) -> usize {
+            self.tree.check();
+            self.tree.frames.len() - self.tree.free.len() - 6
+        }
+    }
+
+    /// In each quarter of the upper quarter of the face that looks at 0, 0: near the middles of 11.25 degrees squared.
+    fn four_corners(each: [u32; 4]) -> impl Iterator<Item = (f64, f64)> {
+        let middles = [(11.0, 11.0), (11.0, 34.0), (34.0, 11.0), (30.0, 34.0)];
+        middles.into_iter().zip(each).flat_map(|((lat, lon), number)| {
+            (0..number).map(move |n| (lat + f64::from(n) * 1e-3, lon + f64::from(n) * 1e-3))
+        })
+    }
+
+    #[test]
+    fn a_leaf_is_divided_when_it_is_more_than_full() {
+        let full = SPLIT_ABOVE as u32 / 4;
+        assert_eq!(Grown::new(four_corners([full; 4])).divided(), 0);
+        assert_eq!(Grown::new(four_corners([full, full, full, full + 1])).divided(), 1);
+    }
+
+    #[test]
+    fn cells_that_are_nearly_empty_are_joined() {
+        let mut grown = Grown::new(four_corners([21, 4, 4, 4]));
+        assert_eq!(grown.divided(), 1);
+        for slot in 0..16 {
+            grown.remove(slot);
+        }
+        assert_eq!(grown.divided(), 1, "17 are left");
+        grown.remove(16);
+        assert_eq!(grown.divided(), 0, "16 are left, and the leaf that was touched has 4");
+
+        let mut grown = Grown::new(four_corners([20, 5, 4, 4]));
+        for slot in 0..16 {
+            grown.remove(slot);
+        }
+        assert_eq!(grown.divided(), 1, "17 are left");
+        grown.remove(25);
+        assert_eq!(grown.divided(), 0, "16 are left, and the leaf that was touched has 3");
+    }
+
+    #[test]
+    fn an_empty_tree_keeps_no_cell() {
+        let mut grown = Grown::new((0..500).map(|n| (f64::from(n % 25), f64::from(n / 25))));
+        assert!(grown.divided() > 10);
+        (0..500).for_each(|slot| grown.remove(slot));
+        assert_eq!(grown.divided(), 0);
+    }
+
+    #[test]
+    fn a_vehicle_that_stays_in_its_leaf_is_moved_there() {
+        let mut grown = Grown::new(four_corners([10; 4]));
+        let moved = |lat, lon| Point::new(lat, lon).unwrap().unit();
+        assert!(grown.tree.shift(grown.places[3], moved(10.0, 12.0)));
+        assert!(!grown.tree.shift(grown.places[3], moved(34.0, 11.0)));
+        assert!(grown.tree.check().iter().any(|(_, item)| item.unit == moved(10.0, 12.0)));
+    }
+
+    /// Every search from afar would else go down cell by cell to the one city there is.
+    #[test]
+    fn a_search_starts_where_there_is_a_choice() {
+        let city =
+            Grown::new((0..100).map(|n| (52.5 + f64::from(n % 10) * 1e-3, 13.4 + f64::from(n / 10) * 1e-3)));
+        let face = Face::of(&Point::new(52.5, 13.4).unwrap().unit()).number();
+        let fork = city.tree.fork(face);
+        let depth = |mut at: usize| {
+            let mut depth = 0;
+            while at >= 6 {
+                at = city.tree.frames[at].parent.cell;
+                depth += 1;
+            }
+            depth
+        };
+        assert!(depth(fork) >= 8, "a choice at depth {}", depth(fork));
+        assert_eq!(city.tree.fork((face + 2) % 6), (face + 2) % 6);
+    }
+}
