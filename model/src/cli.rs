@@ -23,15 +23,18 @@ enum What {
         /// How much may happen.
         #[arg(long, value_enum, default_value_t = Scope::Small)]
         scope: Scope,
+        /// Every scope, one after the other: some minutes, and 3 GB of memory.
+        #[arg(long, conflicts_with = "scope")]
+        all: bool,
         /// Plants a defect, to read its counterexample.
         #[arg(long, value_enum)]
         defect: Option<Defect>,
     },
     /// Plants each known defect and searches until a rule objects; exits 1 when one escapes.
     Defects {
-        /// How much may happen.
-        #[arg(long, value_enum, default_value_t = Scope::Small)]
-        scope: Scope,
+        /// How much may happen; without it, as much as each defect needs.
+        #[arg(long, value_enum)]
+        scope: Option<Scope>,
     },
 }
 
@@ -40,7 +43,8 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let good = match self.command {
-            What::Check { scope, defect } => check(scope, defect),
+            What::Check { all: true, defect, .. } => Scope::ALL.into_iter().all(|scope| check(scope, defect)),
+            What::Check { all: false, scope, defect } => check(scope, defect),
             What::Defects { scope } => defects(scope),
         };
         if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -77,10 +81,14 @@ fn retold(found: &Counterexample) -> String {
     text
 }
 
-fn defects(scope: Scope) -> bool {
-    println!("{:<34} {:<48} {:>6} {:>9} {:>7}", "defect", "broken rule", "steps", "states", "time");
+fn defects(scope: Option<Scope>) -> bool {
+    println!(
+        "{:<36} {:<48} {:<13} {:>6} {:>9} {:>7}",
+        "defect", "broken rule", "scope", "steps", "states", "time"
+    );
     let mut escaped = false;
     for defect in Defect::ALL {
+        let scope = scope.unwrap_or_else(|| defect.scope());
         let report = search(scope, Some(defect));
         let (rule, steps) = match &report.counterexample {
             Some(found) => (found.rule.as_str(), found.steps.len().to_string()),
@@ -88,7 +96,8 @@ fn defects(scope: Scope) -> bool {
         };
         escaped |= report.counterexample.is_none();
         let took = report.took.as_secs_f64();
-        println!("{:<34} {rule:<48} {steps:>6} {:>9} {took:>6.1}s", defect.as_str(), report.states);
+        let (defect, scope) = (defect.as_str(), scope.as_str());
+        println!("{defect:<36} {rule:<48} {scope:<13} {steps:>6} {:>9} {took:>6.1}s", report.states);
     }
     !escaped
 }

@@ -7,6 +7,7 @@ use rideplane_core::reservation::Phase;
 use rideplane_core::unlock::{Action, AttemptEvent};
 
 use crate::rig::Rig;
+use crate::scope::Scope;
 
 /// What is wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -37,11 +38,27 @@ pub enum Defect {
     CaptureInsteadOfVoid,
     /// Nobody minds the deadlines of bookings.
     WorkerAsleep,
+    /// A commit writes the vehicle and not the booking.
+    TornCommit,
+    /// A released vehicle is free at once, whatever commands are still out.
+    QuarantineSkipped,
+    /// The quarantine ends with the last command's expiry, as if all clocks agreed.
+    SkewNotCounted,
+    /// The vehicle believes its own clock, however far behind that is.
+    ClockRaw,
+    /// The vehicle carries a repeated command out again.
+    CommandActsTwice,
+    /// The vehicle acks what it did not do.
+    AckWithoutAct,
+    /// What the vehicle remembers does not survive a power cut.
+    MemoryLostWithPower,
+    /// The whole hold is captured, not the fare.
+    WholeHoldCaptured,
 }
 
 impl Defect {
     /// Every planted defect.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 21] = [
         Self::ClaimWithoutPredicate,
         Self::LostUpdate,
         Self::ReleaseLost,
@@ -55,7 +72,43 @@ impl Defect {
         Self::CapturedTwice,
         Self::CaptureInsteadOfVoid,
         Self::WorkerAsleep,
+        Self::TornCommit,
+        Self::QuarantineSkipped,
+        Self::SkewNotCounted,
+        Self::ClockRaw,
+        Self::CommandActsTwice,
+        Self::AckWithoutAct,
+        Self::MemoryLostWithPower,
+        Self::WholeHoldCaptured,
     ];
+
+    /// The smallest scope in which it can be seen, of those that a check searches.
+    #[must_use]
+    pub const fn scope(self) -> Scope {
+        match self {
+            Self::QuarantineSkipped => Scope::Operator,
+            Self::SkewNotCounted => Scope::VehicleClock,
+            Self::MemoryLostWithPower => Scope::Faults,
+            Self::ClaimWithoutPredicate
+            | Self::LostUpdate
+            | Self::ReleaseLost
+            | Self::SentBeforeCommit
+            | Self::LateAckStartsTrip
+            | Self::MemoryLost
+            | Self::ExpiryNotChecked
+            | Self::TripWithoutAck
+            | Self::VoidLost
+            | Self::RetryWithNewKey
+            | Self::CapturedTwice
+            | Self::CaptureInsteadOfVoid
+            | Self::WorkerAsleep
+            | Self::TornCommit
+            | Self::ClockRaw
+            | Self::CommandActsTwice
+            | Self::AckWithoutAct
+            | Self::WholeHoldCaptured => Scope::Small,
+        }
+    }
 
     /// The defect in words.
     #[must_use]
@@ -74,6 +127,14 @@ impl Defect {
             Self::CapturedTwice => "captured twice",
             Self::CaptureInsteadOfVoid => "capture instead of void",
             Self::WorkerAsleep => "worker asleep",
+            Self::TornCommit => "commit not atomic",
+            Self::QuarantineSkipped => "quarantine skipped",
+            Self::SkewNotCounted => "quarantine without the clocks' skew",
+            Self::ClockRaw => "clock used raw",
+            Self::CommandActsTwice => "repeated command acts twice",
+            Self::AckWithoutAct => "ack without act",
+            Self::MemoryLostWithPower => "memory lost with the power",
+            Self::WholeHoldCaptured => "whole hold captured",
         }
     }
 }
@@ -83,6 +144,18 @@ pub(crate) fn spoil(rig: &Rig, mut outcome: Outcome) -> Outcome {
     let released = |event: &fleet::Event| matches!(event, fleet::Event::VehicleReleased { .. });
     if rig.has(Defect::ReleaseLost) && outcome.vehicle.iter().any(released) {
         outcome.vehicle_after = None;
+    }
+    if let Some(vehicle) = &mut outcome.vehicle_after
+        && let Rental::Quarantined { until } = vehicle.rental
+    {
+        if rig.has(Defect::QuarantineSkipped) {
+            vehicle.rental = Rental::Available;
+        } else if rig.has(Defect::SkewNotCounted) && outcome.vehicle.iter().any(released) {
+            vehicle.rental = Rental::Quarantined { until: until.minus(rig.policy.clock_skew) };
+        }
+    }
+    if rig.has(Defect::TornCommit) && outcome.vehicle_after.is_some() {
+        outcome.booking_after = None;
     }
     let late = outcome.booking.iter().any(|event| match event {
         Event::Command(AttemptEvent::LateAcknowledged(done)) => done.action == Action::Unlock,

@@ -2,10 +2,9 @@
 //! things can happen, to exhaustion.
 //!
 //! ```text
-//! rideplane-model check                              every history of the small scope: 0.8 million states
-//! rideplane-model check --scope full                 a declined card and a second claim besides: 6.7 million
-//! rideplane-model check --scope faults               two faults in a history: 13 million
-//! rideplane-model check --scope rides                both riders ride: 41 million states, 2.6 GB
+//! rideplane-model check                              every history of the small scope: 0.9 million states
+//! rideplane-model check --scope rides                both riders ride
+//! rideplane-model check --all                        every scope: 116 million states, some minutes, 3 GB
 //! rideplane-model check --defect void-lost           the shortest history that shows a planted defect
 //! rideplane-model defects                            plants every known defect and sees it found
 //! ```
@@ -15,18 +14,22 @@
 //! `unlock::Agent`, with real signatures, at the vehicle. Around it is as little as will do:
 //! - a store that compares and sets: a server reads, decides, and commits later, on condition that nobody else has
 //!   committed in between; who comes too late reads and decides again. Then it carries out what the stored state calls for;
-//! - a provider with one answer per key. A call may be lost before its effect or its answer after it;
+//! - a provider with one answer per key. A call may be lost before its effect or its answer after it. It may ask a customer
+//!   to authenticate, and its webhook about that may be lost;
 //! - commands and acks in the air, which arrive in any order, late, never, or twice;
 //! - a server that crashes at any step and forgets what it was at;
-//! - time that jumps to the next instant at which anything changes.
+//! - a vehicle whose power fails while it carries a command out, before its bolt has moved or after;
+//! - an operator who ends rides, takes the vehicle out of service, and lets it be hired again;
+//! - time that jumps to the next instant at which anything changes, and clocks that are off.
 //!
-//! [`Scope`] says how much of that may happen in one history. Riders press each button a bounded number of times; a ride
-//! that its rider does not end is ended by the operator. Left out: several vehicles, refunds, 3-D Secure, presence,
-//! maintenance by the operator, clocks that differ, power cuts at the vehicle. The simulator has those, at random.
+//! [`Scope`] says how much of that may happen in one history; no scope has everything. Riders press each button a bounded
+//! number of times; a ride that its rider does not end is ended by the operator. Left out: several vehicles, and presence.
+//! Refunds do not come up: a journey captures nothing that it would have to give back. The simulator has the others, at
+//! random.
 //!
 //! # How states are kept few
 //! The policy's waits are one to three units of time. Ids are functions of what they name, versions are kept as "nobody has
-//! committed since", the two servers are alike, and the first rider is the one who asks first. So histories that
+//! committed since", two servers whose clocks agree are alike, and the first rider is the one who asks first. So histories that
 //! differ in nothing that matters meet in one state, which is gone on from once. A state is its parts' fingerprints; the core
 //! is asked each question once, and answers by what it answered before (`memo.rs`).
 //!
@@ -36,8 +39,9 @@
 //! goes round without end would not be seen.
 //!
 //! # What can't be seen here
-//! With clocks that are right, a command of an earlier epoch is always an expired one: expiry and quarantine keep it from
-//! acting, whether or not the vehicle compares epochs. So the planted vehicle forgets epoch, counter and commands alike.
+//! A command of an earlier epoch is always an expired one: expiry and quarantine keep it from acting, whether or not the
+//! vehicle compares epochs. So the planted vehicle forgets epoch, counter and commands alike. An ack that is lost for good
+//! leaves a vehicle open of which nobody knows: no rule speaks of that, because no message tells how a bolt stands but acks.
 //!
 //! # Why a search of our own
 //! The crate `stateright` does the same and asks for a `Hash` of every part of a state, which core's states do not
@@ -46,6 +50,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a model that can't build its own names has nothing to say")]
 
+mod action;
 mod cli;
 mod defects;
 mod lock;
@@ -57,6 +62,7 @@ mod rules;
 mod scope;
 mod search;
 mod server;
+mod words;
 mod world;
 
 pub use cli::Cli;

@@ -2,7 +2,7 @@
 
 use rideplane_core::time::Timestamp;
 use rideplane_core::unlock::{
-    AckClaims, AckResult, Action, Agent, AgentMemory, CommandClaims, Telemetry, Verdict,
+    AckClaims, AckResult, Action, Agent, AgentMemory, CommandClaims, Refusal, Telemetry, Verdict,
 };
 
 use crate::defects::Defect;
@@ -16,16 +16,37 @@ pub(crate) struct Lock {
     pub(crate) open: bool,
 }
 
+impl Lock {
+    /// The same bolt at a vehicle that has forgotten everything.
+    pub(crate) fn forgetful(&self) -> Self {
+        Self { memory: AgentMemory::default(), open: self.open }
+    }
+}
+
 /// What a command did to the vehicle.
 #[derive(Clone)]
 pub(crate) struct Heard {
     pub(crate) lock: Printed<Lock>,
     /// Whether it was carried out just now.
     pub(crate) acted: bool,
+    /// Whether it had begun to open before its power failed, and was found open afterwards: by this command or, when an
+    /// earlier one's answer came too late for anybody to know of it, by that.
+    pub(crate) stands_open: bool,
     pub(crate) ack: Option<Printed<AckClaims>>,
+    /// How the vehicle comes back when its power fails while it carries the command out.
+    pub(crate) begun: Option<Begun>,
 }
 
-/// The vehicle hears a command. Its clock is right; a crash of the vehicle is not modelled.
+/// A command that was begun and never reported.
+#[derive(Clone)]
+pub(crate) struct Begun {
+    /// The bolt had not moved.
+    pub(crate) still: Printed<Lock>,
+    /// It had.
+    pub(crate) moved: Printed<Lock>,
+}
+
+/// The vehicle hears a command at a time by its clock.
 pub(crate) fn hear(
     rig: &Rig,
     lock: &Printed<Lock>,
@@ -37,23 +58,43 @@ pub(crate) fn hear(
 }
 
 fn judge(rig: &Rig, lock: &Printed<Lock>, claims: &CommandClaims, now: Timestamp) -> Heard {
-    let agent = agent(rig, lock.memory.clone());
-    let (result, claims) = match verdict(rig, &agent, claims, now) {
-        Verdict::Execute { claims, .. } => (AckResult::Done, claims),
-        Verdict::Refuse { claims, reason } => (AckResult::Refused(reason), claims),
+    let open = claims.action == Action::Unlock;
+    match verdict(rig, &agent(rig, lock.memory.clone()), claims, now) {
+        Verdict::Execute { claims, memory } => {
+            let kept =
+                if rig.has(Defect::MemoryLostWithPower) { AgentMemory::default() } else { memory.clone() };
+            let begun = |open| Printed::new(Lock { memory: kept.clone(), open });
+            let begun = Some(Begun { still: begun(lock.open), moved: begun(open) });
+            let acted = !rig.has(Defect::AckWithoutAct);
+            let open = if acted { open } else { lock.open };
+            Heard { begun, acted, ..report(rig, Lock { memory, open }, &claims, AckResult::Done, now) }
+        }
+        Verdict::Refuse { claims, reason } => {
+            report(rig, (**lock).clone(), &claims, AckResult::Refused(reason), now)
+        }
+        Verdict::Interrupted { claims } => {
+            let stands = lock.open == open;
+            let result = if stands { AckResult::Done } else { AckResult::Refused(Refusal::Interrupted) };
+            Heard { stands_open: stands && open, ..report(rig, (**lock).clone(), &claims, result, now) }
+        }
         Verdict::Repeat { ack } => {
-            return Heard { lock: lock.clone(), acted: false, ack: Some(Printed::new(ack)) };
+            let acted = rig.has(Defect::CommandActsTwice) && ack.result == AckResult::Done;
+            let open = if acted { open } else { lock.open };
+            let lock = Printed::new(Lock { memory: lock.memory.clone(), open });
+            Heard { lock, acted, stands_open: false, ack: Some(Printed::new(ack)), begun: None }
         }
-        Verdict::Interrupted { .. } | Verdict::Ignore(_) => {
-            return Heard { lock: lock.clone(), acted: false, ack: None };
+        Verdict::Ignore(_) => {
+            Heard { lock: lock.clone(), acted: false, stands_open: false, ack: None, begun: None }
         }
-    };
-    let acted = result == AckResult::Done;
+    }
+}
+
+/// What came of a command, remembered before it is told.
+fn report(rig: &Rig, lock: Lock, claims: &CommandClaims, result: AckResult, now: Timestamp) -> Heard {
     let telemetry = Telemetry { at: now, odometer_m: 0, position: None, charge: None };
-    let report = agent.report(&claims, result, telemetry);
-    let open = if acted { claims.action == Action::Unlock } else { lock.open };
-    let lock = Printed::new(Lock { memory: report.memory, open });
-    Heard { lock, acted, ack: Some(Printed::new(report.ack)) }
+    let report = agent(rig, lock.memory).report(claims, result, telemetry);
+    let lock = Printed::new(Lock { memory: report.memory, open: lock.open });
+    Heard { lock, acted: false, stands_open: false, ack: Some(Printed::new(report.ack)), begun: None }
 }
 
 fn agent(rig: &Rig, memory: AgentMemory) -> Agent {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use rideplane_core::ids::{BookingId, PaymentIntentId};
+use rideplane_core::ids::{BookingId, PaymentIntentId, PaymentMethodId};
 use rideplane_core::money::Money;
 use rideplane_core::payment::{
-    CallId, Decline, DeclineClass, Fact, GatewayCall, IntentSnapshot, IntentStatus, Op,
+    CallId, Decline, DeclineClass, Fact, GatewayCall, IntentSnapshot, IntentStatus, NextAction, Op,
 };
 
+use crate::action::Card;
 use crate::defects::Defect;
 
 #[derive(Clone, Debug)]
@@ -18,7 +19,8 @@ pub(crate) struct Intent {
     /// Money is held, whatever the provider says.
     pub(crate) holds: bool,
     pub(crate) captured: Vec<Money>,
-    declines: u8,
+    failures: u8,
+    decline: Option<Decline>,
 }
 
 /// The answer that a key has; `None` is a refusal.
@@ -56,6 +58,23 @@ impl Provider {
         }
     }
 
+    /// Whether the provider waits for a customer.
+    pub(crate) fn challenges(&self, reference: BookingId) -> bool {
+        self.intents.values().any(|intent| intent.is_challenged(reference))
+    }
+
+    /// A customer does what the provider asked for, or fails at it.
+    pub(crate) fn authenticate(&mut self, reference: BookingId, success: bool) {
+        let Some(intent) = self.intents.values_mut().find(|intent| intent.is_challenged(reference)) else {
+            return;
+        };
+        if success {
+            intent.hold();
+        } else {
+            intent.fail("authentication_failure", DeclineClass::AuthenticationRequired);
+        }
+    }
+
     fn carry_out(&mut self, call: &GatewayCall, defect: Option<Defect>) -> Reply {
         let (name, intent) = match call {
             GatewayCall::CreateIntent { amount, reference, .. } => {
@@ -70,9 +89,11 @@ impl Provider {
             GatewayCall::CreateRefund { .. } | GatewayCall::FetchRefund { .. } => return None,
         };
         let done = match call {
-            GatewayCall::ConfirmIntent { method, .. } => intent.confirm(method.as_str() == "pm_good"),
+            GatewayCall::ConfirmIntent { method, .. } => intent.confirm(method),
             GatewayCall::CaptureIntent { amount, .. } => {
-                intent.capture(*amount, defect == Some(Defect::CapturedTwice))
+                let whole = defect == Some(Defect::WholeHoldCaptured);
+                let amount = if whole { intent.amount } else { *amount };
+                intent.capture(amount, defect == Some(Defect::CapturedTwice))
             }
             GatewayCall::CancelIntent { .. }
                 if defect == Some(Defect::CaptureInsteadOfVoid) && intent.holds =>
@@ -94,7 +115,15 @@ impl Provider {
         let before = self.intents.values().filter(|intent| intent.reference == reference).count();
         let name = PaymentIntentId::new(format!("pi_{reference}_{before}")).unwrap();
         let status = IntentStatus::RequiresPaymentMethod;
-        let intent = Intent { reference, amount, status, holds: false, captured: Vec::new(), declines: 0 };
+        let intent = Intent {
+            reference,
+            amount,
+            status,
+            holds: false,
+            captured: Vec::new(),
+            failures: 0,
+            decline: None,
+        };
         self.intents.insert(name.clone(), intent);
         name
     }
@@ -103,6 +132,7 @@ impl Provider {
         let intent = self.intents.get(name)?;
         let zero = Money::zero(intent.amount.currency());
         let held = intent.status == IntentStatus::RequiresCapture;
+        let challenged = intent.status == IntentStatus::RequiresAction;
         Some(IntentSnapshot {
             intent: name.clone(),
             client_secret: None,
@@ -112,29 +142,43 @@ impl Provider {
             amount_received: intent.captured.first().copied().unwrap_or(zero),
             amount_refunded: Some(zero),
             capture_before: None,
-            next_action: None,
-            decline: (intent.declines > 0).then(|| Decline {
-                charge: Some(format!("ch_{}", intent.declines).into()),
-                code: "insufficient_funds".into(),
-                class: DeclineClass::Retryable,
-            }),
+            next_action: challenged.then(|| NextAction { kind: "use_stripe_sdk".into(), url: None }),
+            decline: intent.decline.clone(),
             reference: Some(intent.reference),
         })
     }
 }
 
 impl Intent {
-    fn confirm(&mut self, covered: bool) -> bool {
-        if self.status != IntentStatus::RequiresPaymentMethod {
+    fn is_challenged(&self, reference: BookingId) -> bool {
+        self.reference == reference && self.status == IntentStatus::RequiresAction
+    }
+
+    fn confirm(&mut self, method: &PaymentMethodId) -> bool {
+        if self.status != IntentStatus::RequiresPaymentMethod && self.status != IntentStatus::RequiresAction {
             return false;
         }
-        if covered {
-            self.holds = true;
-            self.status = IntentStatus::RequiresCapture;
+        self.decline = None;
+        if method.as_str() == Card::Good.method() {
+            self.hold();
+        } else if method.as_str() == Card::Challenged.method() {
+            self.status = IntentStatus::RequiresAction;
         } else {
-            self.declines = self.declines.saturating_add(1);
+            self.fail("insufficient_funds", DeclineClass::Retryable);
         }
         true
+    }
+
+    fn hold(&mut self) {
+        self.holds = true;
+        self.status = IntentStatus::RequiresCapture;
+    }
+
+    fn fail(&mut self, code: &str, class: DeclineClass) {
+        self.failures = self.failures.saturating_add(1);
+        self.status = IntentStatus::RequiresPaymentMethod;
+        let charge = Some(format!("ch_{}", self.failures).into());
+        self.decline = Some(Decline { charge, code: code.into(), class });
     }
 
     fn capture(&mut self, amount: Money, again: bool) -> bool {

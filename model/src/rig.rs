@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ed25519_dalek::{Signer as _, SigningKey};
 use rideplane_core::Context;
 use rideplane_core::fleet::{self, FormFactor, PropulsionType, Vehicle, VehicleKey, VehicleSpec};
-use rideplane_core::ids::{KeyId, PaymentMethodId, PlanId, UserId, VehicleId, VehicleTypeId};
+use rideplane_core::ids::{KeyId, PlanId, UserId, VehicleId, VehicleTypeId};
 use rideplane_core::machine::Machine as _;
 use rideplane_core::policy::Policy;
 use rideplane_core::pricing::{PricingPlan, Quote, Surge, Usage};
@@ -14,7 +14,7 @@ use rideplane_core::unlock::{CommandClaims, Limits, TrustedKeys, Unsigned};
 
 use crate::defects::Defect;
 use crate::memo::Memo;
-use crate::scope::Scope;
+use crate::scope::{Clocks, Scope};
 
 const PLAN: &str = r#"{"plan_id":"p","currency":"EUR","is_taxable":false,"price":"1.00"}"#;
 
@@ -33,7 +33,7 @@ pub(crate) struct Rig {
 }
 
 /// The unit of time: every wait of the policy is a small number of them, so that different histories meet again.
-const fn units(n: i64) -> Span {
+pub(crate) const fn units(n: i64) -> Span {
     Span::from_minutes(n)
 }
 
@@ -51,7 +51,7 @@ impl Rig {
     pub(crate) fn new(scope: Scope, defect: Option<Defect>) -> Self {
         let policy = Policy {
             hold: units(2),
-            hold_max: units(2),
+            hold_max: if scope.budget().challenges > 0 { units(3) } else { units(2) },
             quote_ttl: units(3),
             unlock_window: units(3),
             command_ttl: units(1),
@@ -70,7 +70,10 @@ impl Rig {
             vehicle_id: VehicleId::new("sc-1").unwrap(),
             users: ["rider-1", "rider-2"].map(|name| UserId::new(name).unwrap()),
             trusted: TrustedKeys::new(key_id.clone(), signer.verifying_key().to_bytes()).unwrap(),
-            limits: Limits { life_max: policy.command_ttl, clock_skew: policy.clock_skew },
+            limits: Limits {
+                life_max: policy.command_ttl,
+                clock_skew: if defect == Some(Defect::ClockRaw) { units(60) } else { policy.clock_skew },
+            },
             memo: Memo::default(),
             plan: Arc::new(serde_json::from_str(PLAN).unwrap()),
             policy,
@@ -81,6 +84,14 @@ impl Rig {
 
     pub(crate) fn has(&self, defect: Defect) -> bool {
         self.defect == Some(defect)
+    }
+
+    /// What may be wrong about clocks.
+    pub(crate) const fn clocks(&self) -> &'static [Clocks] {
+        match self.defect {
+            Some(Defect::ClockRaw) => &[Clocks { server: 0, vehicle: -5 }],
+            Some(_) | None => self.scope.clocks(),
+        }
     }
 
     /// The context of a decision; `fresh` names whatever it makes.
@@ -110,10 +121,6 @@ impl Rig {
             Vehicle::decide(&state, command, &cx).unwrap().iter().fold(state, Vehicle::evolve)
         });
         ready.unwrap()
-    }
-
-    pub(crate) fn method(good: bool) -> PaymentMethodId {
-        PaymentMethodId::new(if good { "pm_good" } else { "pm_poor" }).unwrap()
     }
 
     pub(crate) fn sign(&self, claims: &CommandClaims) -> Vec<u8> {

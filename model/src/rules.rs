@@ -1,7 +1,7 @@
 //! What must hold, read off the stored states, the provider's book and what the vehicle did.
 
 use rideplane_core::booking::{Booking, Status};
-use rideplane_core::fleet::Service;
+use rideplane_core::fleet::{Holder, Rental, Service};
 use rideplane_core::reservation::Phase;
 use rideplane_core::time::Timestamp;
 use rideplane_core::unlock::{Action, CommandClaims};
@@ -14,11 +14,12 @@ use crate::world::World;
 pub enum Rule {
     /// At most one live booking has the vehicle, and it is the vehicle's holder.
     OneHolder,
-    /// A command is carried out only for the holder's own booking under the current epoch.
+    /// A command is carried out only for the holder's own booking under the current epoch, or while the vehicle is kept from
+    /// everybody because of it.
     HolderOnly,
     /// A command is not carried out after its expiry.
     NotAfterExpiry,
-    /// A trip starts only after the vehicle opened for it.
+    /// A trip starts only after the vehicle stood open by its command.
     TripOpened,
     /// A booking has at most one intent at the provider, so at most one hold.
     OneIntent,
@@ -26,6 +27,8 @@ pub enum Rule {
     OneCapture,
     /// No capture without a trip.
     NoTripNoCapture,
+    /// What is captured is the fare.
+    FareCaptured,
     /// At rest: every booking is over.
     BookingOver,
     /// At rest: no hold stands.
@@ -48,6 +51,7 @@ impl Rule {
             Self::OneIntent => "one intent per booking",
             Self::OneCapture => "one capture per booking",
             Self::NoTripNoCapture => "no capture without a trip",
+            Self::FareCaptured => "what is captured is the fare",
             Self::BookingOver => "at rest every booking is over",
             Self::HoldGone => "at rest no hold stands",
             Self::TripPaid => "at rest every trip is paid",
@@ -56,17 +60,23 @@ impl Rule {
     }
 }
 
-/// What must hold when the vehicle carries a command out.
+/// What must hold when the vehicle carries a command out, at a time by its own clock.
 pub(crate) fn acted(world: &World, command: &CommandClaims, now: Timestamp) -> Option<Rule> {
     if now >= command.expires_at {
         return Some(Rule::NotAfterExpiry);
     }
     let vehicle = &world.vehicle;
-    let own = vehicle.holder().map(|holder| holder.booking_id == command.booking_id);
-    let fits = match command.action {
-        Action::Unlock => own == Some(true) && vehicle.epoch == command.epoch,
+    let own = |holder: &Holder| holder.booking_id == command.booking_id;
+    let fits = match (command.action, &vehicle.rental) {
+        (Action::Unlock, Rental::Reserved(holder) | Rental::InUse(holder)) => {
+            own(holder) && vehicle.epoch == command.epoch
+        }
+        // A command can't be called back: until it is dead the vehicle is nobody's.
+        (Action::Unlock, Rental::Quarantined { until }) => world.now < *until,
+        (Action::Unlock, Rental::Available) => false,
         // An operator may have ended the ride in the meantime: a lock harms only somebody else's.
-        Action::Lock => own != Some(false),
+        (Action::Lock, Rental::Reserved(holder) | Rental::InUse(holder)) => own(holder),
+        (Action::Lock, Rental::Quarantined { .. } | Rental::Available) => true,
     };
     (!fits).then_some(Rule::HolderOnly)
 }
@@ -96,7 +106,12 @@ pub(crate) fn always(world: &World) -> Option<Rule> {
         if captures > 1 {
             return Some(Rule::OneCapture);
         }
-        (captures > 0 && !(opened && booking.trip.is_some())).then_some(Rule::NoTripNoCapture)
+        if captures > 0 && !(opened && booking.trip.is_some()) {
+            return Some(Rule::NoTripNoCapture);
+        }
+        let fare = booking.trip.as_ref().and_then(|trip| trip.end.as_ref()).map(|end| end.fare.total);
+        let other = intents().flat_map(|intent| &intent.captured).any(|captured| Some(*captured) != fare);
+        other.then_some(Rule::FareCaptured)
     })
 }
 

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use crate::action::Action;
 use crate::defects::Defect;
 use crate::print::{BuildFold, Print};
 use crate::rig::Rig;
 use crate::rules::{self, Rule};
 use crate::scope::Scope;
-use crate::world::{Action, World};
+use crate::world::World;
 
 /// What a search found.
 #[derive(Clone, Debug)]
@@ -44,11 +45,15 @@ type Trail = Vec<(u32, Option<Action>)>;
 pub fn search(scope: Scope, defect: Option<Defect>) -> Report {
     let started = Instant::now();
     let rig = Rig::new(scope, defect);
-    let first = World::new(&rig);
     let mut scratch = Print::default();
-    let mut seen: HashSet<u128, BuildFold> = HashSet::from_iter([first.print(&mut scratch)]);
-    let mut trail: Trail = vec![(0, None)];
-    let mut frontier = vec![(0_u32, first)];
+    let mut seen: HashSet<u128, BuildFold> = HashSet::default();
+    let mut trail = Trail::new();
+    let mut frontier = Vec::new();
+    for (number, world) in (0_u32..).zip(World::beginnings(&rig)) {
+        seen.insert(world.print(&mut scratch));
+        trail.push((number, None));
+        frontier.push((number, world));
+    }
     let (mut transitions, mut at_rest, mut depth) = (0, 0, 0);
     let mut broken = None;
     'levels: while !frontier.is_empty() {
@@ -79,27 +84,32 @@ pub fn search(scope: Scope, defect: Option<Defect>) -> Report {
         frontier = next;
     }
     let counterexample =
-        broken.map(|(at, rule)| Counterexample { rule, steps: retell(&rig, &way(&trail, at)) });
+        broken.map(|(at, rule)| Counterexample { rule, steps: retell(&rig, way(&trail, at)) });
     Report { states: trail.len(), transitions, at_rest, depth, took: started.elapsed(), counterexample }
 }
 
-fn way(trail: &Trail, mut at: u32) -> Vec<Action> {
+/// With which beginning a way begins, and its steps.
+fn way(trail: &Trail, mut at: u32) -> (u32, Vec<Action>) {
     let mut actions = Vec::new();
     while let Some((from, Some(action))) = trail.get(at as usize).copied() {
         actions.push(action);
         at = from;
     }
     actions.reverse();
-    actions
+    (at, actions)
 }
 
 /// The steps in words: the way is gone once more.
-fn retell(rig: &Rig, way: &[Action]) -> Vec<String> {
-    let mut world = World::new(rig);
-    let mut lines = Vec::new();
+fn retell(rig: &Rig, (beginning, way): (u32, Vec<Action>)) -> Vec<String> {
+    let Some(mut world) = World::beginnings(rig).into_iter().nth(beginning as usize) else {
+        return Vec::new();
+    };
+    let mut lines: Vec<String> = world.wrong_clock().into_iter().collect();
     for action in way {
-        let line = world.tell(*action);
-        let Some((_, after)) = world.steps(rig).into_iter().find(|(other, _)| other == action) else { break };
+        let line = world.tell(action);
+        let Some((_, after)) = world.steps(rig).into_iter().find(|(other, _)| *other == action) else {
+            break;
+        };
         lines.push(format!("{line:<72} {}", after.summary()));
         world = after;
     }

@@ -4,29 +4,26 @@
 
 use rideplane_core::booking::journey::{self, Outcome};
 use rideplane_core::booking::{Booking, Command, Party};
-use rideplane_core::fleet::{self, Vehicle};
-use rideplane_core::payment::{CallId, Fact, GatewayCall};
+use rideplane_core::fleet::{self, MaintenanceReason, Vehicle};
+use rideplane_core::ids::PaymentMethodId;
+use rideplane_core::payment::{CallId, Fact, GatewayCall, Op};
 use rideplane_core::reservation::ReleaseReason;
 use rideplane_core::time::Timestamp;
 use rideplane_core::unlock::{AckClaims, CommandClaims};
 
+use crate::action::Press;
 use crate::defects::{Defect, spoil};
 use crate::print::Printed;
 use crate::rig::Rig;
 use crate::world::{Message, World};
 
-/// What a server is asked, with the number of the booking.
+/// What a server decides on.
 #[derive(Clone, Debug)]
 pub(crate) enum Ask {
-    Reserve(usize),
-    Pay(usize, bool),
-    Cancel(usize),
-    Unlock(usize),
-    End(usize),
-    OperatorEnds(usize),
-    Tick(usize),
-    VehicleTick,
+    Press(Press),
+    /// The vehicle's answer to a command of this booking.
     Ack(usize, Printed<AckClaims>),
+    /// What came of a call to the provider for this booking.
     Told(usize, Printed<Fact>),
 }
 
@@ -54,7 +51,7 @@ pub(crate) struct Busy {
 pub(crate) enum Decision {
     Refused,
     Nothing,
-    Commit(Printed<Task>),
+    Next(Printed<Task>),
 }
 
 /// What a stored booking calls for.
@@ -65,66 +62,67 @@ pub(crate) struct CallsFor {
 }
 
 impl Ask {
-    const fn booking(&self) -> Option<usize> {
+    fn booking(&self) -> Option<usize> {
         match self {
-            Self::Reserve(r)
-            | Self::Pay(r, _)
-            | Self::Cancel(r)
-            | Self::Unlock(r)
-            | Self::End(r)
-            | Self::OperatorEnds(r)
-            | Self::Tick(r)
-            | Self::Ack(r, _)
-            | Self::Told(r, _) => Some(*r),
-            Self::VehicleTick => None,
+            Self::Press(
+                Press::Reserve(r)
+                | Press::Pay(r, _)
+                | Press::Cancel(r)
+                | Press::Unlock(r)
+                | Press::End(r)
+                | Press::OperatorEnds(r)
+                | Press::Withdraw(r)
+                | Press::Hint(r)
+                | Press::Tick(r),
+            ) => Some(usize::from(*r)),
+            Self::Ack(r, _) | Self::Told(r, _) => Some(*r),
+            Self::Press(Press::VehicleTick | Press::Return) => None,
         }
     }
 
     /// Whether the command that is out, if any, is sent to the vehicle afterwards.
     const fn delivers(&self) -> bool {
-        match self {
-            Self::Unlock(_) | Self::End(_) | Self::Tick(_) => true,
-            Self::Reserve(_)
-            | Self::Pay(..)
-            | Self::Cancel(_)
-            | Self::OperatorEnds(_)
-            | Self::VehicleTick
-            | Self::Ack(..)
-            | Self::Told(..) => false,
-        }
+        matches!(self, Self::Press(Press::Unlock(_) | Press::End(_) | Press::Tick(_)))
     }
 
     /// What tells it from others.
     fn print(&self) -> u128 {
-        let (kind, booking, with) = match self {
-            Self::Reserve(r) => (0, *r, 0),
-            Self::Pay(r, good) => (1, *r, u128::from(*good)),
-            Self::Cancel(r) => (2, *r, 0),
-            Self::Unlock(r) => (3, *r, 0),
-            Self::End(r) => (4, *r, 0),
-            Self::OperatorEnds(r) => (5, *r, 0),
-            Self::Tick(r) => (6, *r, 0),
-            Self::VehicleTick => (7, 0, 0),
-            Self::Ack(r, ack) => (8, *r, ack.print()),
-            Self::Told(r, fact) => (9, *r, fact.print()),
+        let (kind, r, with) = match self {
+            Self::Press(Press::Reserve(r)) => (0, *r, 0),
+            Self::Press(Press::Pay(r, card)) => (1, *r, *card as u128),
+            Self::Press(Press::Cancel(r)) => (2, *r, 0),
+            Self::Press(Press::Unlock(r)) => (3, *r, 0),
+            Self::Press(Press::End(r)) => (4, *r, 0),
+            Self::Press(Press::OperatorEnds(r)) => (5, *r, 0),
+            Self::Press(Press::Hint(r)) => (6, *r, 0),
+            Self::Press(Press::Tick(r)) => (7, *r, 0),
+            Self::Press(Press::VehicleTick) => (8, 0, 0),
+            Self::Press(Press::Withdraw(r)) => (9, *r, 0),
+            Self::Press(Press::Return) => (10, 0, 0),
+            Self::Ack(r, ack) => return ack.print() ^ *r as u128,
+            Self::Told(r, fact) => return fact.print() ^ *r as u128,
         };
-        with ^ (kind << 4 | booking as u128)
+        kind << 16 | with << 8 | u128::from(r)
     }
 
     fn words(&self) -> String {
-        let (what, r) = match self {
-            Self::Reserve(r) => ("the claim", r),
-            Self::Pay(r, _) => ("the payment", r),
-            Self::Cancel(r) => ("the cancellation", r),
-            Self::Unlock(r) => ("the unlock", r),
-            Self::End(r) => ("the end of the ride", r),
-            Self::OperatorEnds(r) => ("the operator's end of the ride", r),
-            Self::Tick(r) => ("the deadline", r),
-            Self::Ack(r, _) => ("the ack", r),
-            Self::Told(r, _) => ("the provider's answer", r),
-            Self::VehicleTick => return "the vehicle's deadline".to_owned(),
+        let what = match self {
+            Self::Press(Press::Reserve(_)) => "the claim",
+            Self::Press(Press::Pay(..)) => "the payment",
+            Self::Press(Press::Cancel(_)) => "the cancellation",
+            Self::Press(Press::Unlock(_)) => "the unlock",
+            Self::Press(Press::End(_)) => "the end of the ride",
+            Self::Press(Press::OperatorEnds(_)) => "the operator's end of the ride",
+            Self::Press(Press::Hint(_)) => "the webhook",
+            Self::Press(Press::Tick(_)) => "the deadline",
+            Self::Ack(..) => "the ack",
+            Self::Told(..) => "the provider's answer",
+            Self::Press(Press::VehicleTick) => "the deadline",
+            Self::Press(Press::Withdraw(_)) => "the withdrawal",
+            Self::Press(Press::Return) => "the return",
         };
-        format!("{what} of booking {}", r + 1)
+        self.booking()
+            .map_or_else(|| format!("{what} of the vehicle"), |r| format!("{what} of booking {}", r + 1))
     }
 }
 
@@ -165,50 +163,74 @@ impl Busy {
     }
 }
 
-/// The core's judgement of what is stored now; `None` when it refuses.
-fn decide(world: &World, rig: &Rig, ask: &Ask) -> Option<Outcome> {
+/// The core's judgement of what is stored now, by a server's clock; `None` when it refuses.
+fn decide(world: &World, rig: &Rig, ask: &Ask, now: Timestamp) -> Option<Outcome> {
     let vehicle = &*world.vehicle;
-    if let Ask::VehicleTick = ask {
-        let cx = rig.context(world.now, 0);
-        return journey::decide_vehicle(&Some(vehicle.clone()), None, &fleet::Command::Tick, &cx).ok();
-    }
-    if let Ask::Reserve(r) = ask {
-        let cx = rig.context(world.now, *r as u128 + 1);
-        return journey::reserve(vehicle, &rig.users[*r], None, rig.quote(&cx), &cx).ok();
+    let operated = match ask {
+        Ask::Press(Press::VehicleTick) => Some(fleet::Command::Tick),
+        Ask::Press(Press::Return) => Some(fleet::Command::EnterService),
+        Ask::Press(Press::Withdraw(_)) => {
+            Some(fleet::Command::EnterMaintenance { reason: MaintenanceReason::Operator })
+        }
+        Ask::Press(_) | Ask::Ack(..) | Ask::Told(..) => None,
+    };
+    if let Some(command) = operated {
+        let holder = ask.booking().and_then(|r| world.bookings[r].as_deref());
+        let cx = rig.context(now, 0);
+        return journey::decide_vehicle(&Some(vehicle.clone()), holder, &command, &cx).ok();
     }
     let r = ask.booking()?;
+    if let Ask::Press(Press::Reserve(_)) = ask {
+        let cx = rig.context(now, r as u128 + 1);
+        return journey::reserve(vehicle, &rig.users[r], None, rig.quote(&cx), &cx).ok();
+    }
     let booking: &Booking = world.bookings[r].as_ref()?;
     // One name for each command of each booking, so that equal states are equal.
     let fresh = ((r as u128 + 1) << 32) | (u128::from(booking.commands.seq()) + 1);
-    let cx = rig.context(world.now, fresh);
+    let cx = rig.context(now, fresh);
     let command = match ask {
-        Ask::Pay(_, good) => {
-            return journey::confirm_payment(vehicle, booking, &Rig::method(*good), &cx).ok();
+        Ask::Press(Press::Pay(_, card)) => {
+            let method = PaymentMethodId::new(card.method()).unwrap();
+            return journey::confirm_payment(vehicle, booking, &method, &cx).ok();
         }
-        Ask::Unlock(_) => return journey::unlock(vehicle, booking, &cx).ok(),
-        Ask::Cancel(_) => Command::Cancel(ReleaseReason::CancelledByRider),
-        Ask::End(_) => Command::EndTrip { by: Party::Rider, ride_end_allowed: true },
-        Ask::OperatorEnds(_) => Command::EndTrip { by: Party::Operator, ride_end_allowed: true },
-        Ask::Tick(_) => Command::Tick,
+        Ask::Press(Press::Unlock(_)) => return journey::unlock(vehicle, booking, &cx).ok(),
+        Ask::Press(Press::Cancel(_)) => Command::Cancel(ReleaseReason::CancelledByRider),
+        Ask::Press(Press::End(_)) => Command::EndTrip { by: Party::Rider, ride_end_allowed: true },
+        Ask::Press(Press::OperatorEnds(_)) => {
+            Command::EndTrip { by: Party::Operator, ride_end_allowed: true }
+        }
+        Ask::Press(Press::Tick(_)) => Command::Tick,
         Ask::Ack(_, ack) => Command::VehicleAck((**ack).clone()),
         Ask::Told(_, fact) => Command::Observe((**fact).clone()),
-        Ask::Reserve(_) | Ask::VehicleTick => return None,
+        Ask::Press(
+            Press::Reserve(_) | Press::Withdraw(_) | Press::Return | Press::Hint(_) | Press::VehicleTick,
+        ) => return None,
     };
     journey::decide(vehicle, booking, &command, &cx).ok()
 }
 
 /// What a server with the rig's defect makes of the core's judgement.
-fn judge(world: &World, rig: &Rig, ask: &Ask) -> Decision {
-    let Some(outcome) = decide(world, rig, ask) else { return Decision::Refused };
+fn judge(world: &World, rig: &Rig, ask: &Ask, now: Timestamp) -> Decision {
+    if let Ask::Press(Press::Hint(r)) = ask {
+        // A webhook is believed in nothing but that there is something to read.
+        return look_up(world, usize::from(*r)).map_or(Decision::Refused, Decision::Next);
+    }
+    let Some(outcome) = decide(world, rig, ask, now) else { return Decision::Refused };
     if outcome.is_empty() {
         return Decision::Nothing;
     }
     let outcome = spoil(rig, outcome);
-    Decision::Commit(Printed::new(Task::Decided {
+    Decision::Next(Printed::new(Task::Decided {
         ask: ask.clone(),
         vehicle: outcome.vehicle_after.map(|after| Printed::new(*after)),
         booking: outcome.booking_after.map(|after| Printed::new(*after)),
     }))
+}
+
+fn look_up(world: &World, r: usize) -> Option<Printed<Task>> {
+    let intent = world.bookings[r].as_ref()?.payment.intent()?.clone();
+    let (call, id) = (GatewayCall::FetchIntent { intent }, CallId { op: Op::Fetch, seq: 0 });
+    Some(Printed::new(Task::Calling { booking: r, call, id }))
 }
 
 /// What a booking calls for at a time.
@@ -224,8 +246,9 @@ impl World {
     /// A server reads what is stored and decides; `None` when that is a refusal.
     pub(crate) fn start(&self, rig: &Rig, slot: usize, ask: &Ask) -> Option<Self> {
         let booking = ask.booking().and_then(|r| self.bookings[r].as_ref()).map_or(0, Printed::print);
-        let question = (ask.print(), self.vehicle.print(), booking, self.now.as_micros());
-        let decision = rig.memo.decisions.ask(question, || judge(self, rig, ask));
+        let now = self.clock_of(slot);
+        let question = (ask.print(), self.vehicle.print(), booking, now.as_micros());
+        let decision = rig.memo.decisions.ask(question, || judge(self, rig, ask, now));
         match decision {
             Decision::Refused => None,
             Decision::Nothing => {
@@ -233,12 +256,14 @@ impl World {
                 after.carry_on(rig, slot, ask, false);
                 Some(after)
             }
-            Decision::Commit(task) => {
+            Decision::Next(task) => {
                 let mut after = self.clone();
-                if let (true, Task::Decided { ask: Ask::Unlock(r), booking: Some(booking), .. }) =
-                    (rig.has(Defect::SentBeforeCommit), &*task)
+                let unlocks = matches!(ask, Ask::Press(Press::Unlock(_)));
+                if let (true, Task::Decided { ask, booking: Some(booking), .. }) =
+                    (unlocks && rig.has(Defect::SentBeforeCommit), &*task)
+                    && let Some(r) = ask.booking()
                 {
-                    let command = after.calls_for(rig, *r, booking).command;
+                    let command = after.calls_for(rig, r, booking, now).command;
                     after.send_all(command);
                 }
                 after.servers[slot] = Some(Busy::at(task));
@@ -327,7 +352,7 @@ impl World {
         let Some((r, booking)) = ask.booking().and_then(|r| Some((r, self.bookings[r].clone()?))) else {
             return;
         };
-        let calls_for = self.calls_for(rig, r, &booking);
+        let calls_for = self.calls_for(rig, r, &booking, self.clock_of(slot));
         if ask.delivers() {
             self.send_all(calls_for.command);
         }
@@ -337,9 +362,8 @@ impl World {
         }
     }
 
-    fn calls_for(&self, rig: &Rig, r: usize, booking: &Printed<Booking>) -> CallsFor {
-        let question = (booking.print(), self.now.as_micros());
-        rig.memo.effects.ask(question, || calls_for(r, booking, self.now))
+    fn calls_for(&self, rig: &Rig, r: usize, booking: &Printed<Booking>, now: Timestamp) -> CallsFor {
+        rig.memo.effects.ask((booking.print(), now.as_micros()), || calls_for(r, booking, now))
     }
 
     fn send_all(&mut self, command: Option<Printed<CommandClaims>>) {

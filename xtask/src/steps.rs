@@ -106,7 +106,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "model",
-        proves: "no history of a small scope breaks a rule, and every planted defect is found in it",
+        proves: "no history within any scope breaks a rule, and every planted defect is found",
         action: Action::Own { command: "cargo xtask test --only model", run: sim::model },
     },
 ];
