@@ -213,7 +213,7 @@ impl App {
             let outcome =
                 journey::decide(&pair.vehicle.state, &pair.booking.state, &command, &self.context())?;
             let version = pair.booking.version.after(outcome.booking.len());
-            if let Some(state) = outcome.booking_after.as_deref().cloned() {
+            if let Some(state) = outcome.booking_after.clone() {
                 let (answer, write) = done(request, &Stored { state, version }, record.clone())?;
                 let extras = Extras { quota: None, idempotency: Some(write) };
                 let id = pair.booking.state.id;

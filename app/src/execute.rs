@@ -102,10 +102,10 @@ impl App {
         commit.idempotency = extras.idempotency;
         let vehicle = outcome
             .vehicle_after
-            .map(|state| Stored { version: vehicle_version.after(outcome.vehicle.len()), state: *state });
+            .map(|state| Stored { version: vehicle_version.after(outcome.vehicle.len()), state });
         let booking = outcome
             .booking_after
-            .map(|state| Stored { version: booking_version.after(outcome.booking.len()), state: *state });
+            .map(|state| Stored { version: booking_version.after(outcome.booking.len()), state });
         if let Some(after) = &vehicle {
             commit.vehicles.push(VehicleChange {
                 expected: vehicle_version,

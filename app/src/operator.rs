@@ -168,23 +168,22 @@ impl App {
         for _ in 0..CONFLICT_RETRIES {
             let stored = self.ports.store.vehicle(id).await?;
             let version = stored.as_ref().map_or(Version::NONE, |stored| stored.version);
-            let before = stored.map(|stored| stored.state);
+            let before = stored.as_ref().map(|stored| (*stored.state).clone());
             let holder = match before.as_ref().and_then(Vehicle::holder) {
                 Some(holder) => self.ports.store.booking(&holder.booking_id).await?,
                 None => None,
             };
-            let held = holder.as_ref().map(|holder| &holder.state);
+            let held = holder.as_ref().map(|holder| &*holder.state);
             let outcome = journey::decide_vehicle(&before, held, command, &self.context())?;
-            let unchanged = before.map(|state| Stored { state, version });
             if outcome.is_empty() {
-                return unchanged.ok_or(AppError::NotFound);
+                return stored.ok_or(AppError::NotFound);
             }
             let versions = (version, holder.as_ref().map_or(Version::NONE, |holder| holder.version));
             let paid = held.map(|holder| &holder.payment);
             let committed = self.commit(paid, versions, outcome, Extras::default()).await;
             match committed {
                 Ok((vehicle, booking)) => {
-                    let vehicle = vehicle.or(unchanged).ok_or(AppError::NotFound)?;
+                    let vehicle = vehicle.or(stored).ok_or(AppError::NotFound)?;
                     if let Some(booking) = booking {
                         self.settle_payment(Pair { vehicle: vehicle.clone(), booking }).await?;
                     }

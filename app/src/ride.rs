@@ -168,7 +168,8 @@ impl App {
     /// message should come again.
     pub async fn vehicle_said(&self, message: &FromVehicle) -> Result<(), AppError> {
         match message {
-            FromVehicle::Ack { vehicle_id, bytes } => self.acked(vehicle_id, bytes).await,
+            // Most messages are reports: they must not carry the room that an answer needs.
+            FromVehicle::Ack { vehicle_id, bytes } => Box::pin(self.acked(vehicle_id, bytes)).await,
             FromVehicle::Telemetry(telemetry) => self.reported(telemetry).await,
         }
     }

@@ -59,8 +59,8 @@ struct Setting {
 
 /// Both are there once a journey has begun.
 struct State {
-    vehicle: Option<Box<Vehicle>>,
-    booking: Option<Box<Booking>>,
+    vehicle: Option<Arc<Vehicle>>,
+    booking: Option<Arc<Booking>>,
     effects: Effects,
 }
 

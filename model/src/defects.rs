@@ -1,5 +1,7 @@
 //! Planted defects: proof that the rules see what they are there for.
 
+use std::sync::Arc;
+
 use rideplane_core::booking::journey::Outcome;
 use rideplane_core::booking::{Event, Trip};
 use rideplane_core::fleet::{self, Rental};
@@ -145,7 +147,7 @@ pub(crate) fn spoil(rig: &Rig, mut outcome: Outcome) -> Outcome {
     if rig.has(Defect::ReleaseLost) && outcome.vehicle.iter().any(released) {
         outcome.vehicle_after = None;
     }
-    if let Some(vehicle) = &mut outcome.vehicle_after
+    if let Some(vehicle) = outcome.vehicle_after.as_mut().map(Arc::make_mut)
         && let Rental::Quarantined { until } = vehicle.rental
     {
         if rig.has(Defect::QuarantineSkipped) {
@@ -179,7 +181,7 @@ pub(crate) fn spoil(rig: &Rig, mut outcome: Outcome) -> Outcome {
         | Event::TripStarted { .. }
         | Event::TripEnded(_) => None,
     });
-    if let Some(booking) = &mut outcome.booking_after {
+    if let Some(booking) = outcome.booking_after.as_mut().map(Arc::make_mut) {
         let dead = matches!(booking.reservation.phase, Phase::Released { .. });
         if rig.has(Defect::LateAckStartsTrip) && late && dead {
             booking.reservation.phase = Phase::InUse;

@@ -2,6 +2,8 @@
 //! `rideplane-app` does. Between any two of these steps anything else may happen; that a provider's call, its answer and
 //! the read of its booking are one step loses nothing but answers that come late and alone, for who is overtaken reads again.
 
+use std::sync::Arc;
+
 use rideplane_core::booking::journey::{self, Outcome};
 use rideplane_core::booking::{Booking, Command, Party};
 use rideplane_core::fleet::{self, MaintenanceReason, Vehicle};
@@ -222,8 +224,8 @@ fn judge(world: &World, rig: &Rig, ask: &Ask, now: Timestamp) -> Decision {
     let outcome = spoil(rig, outcome);
     Decision::Next(Printed::new(Task::Decided {
         ask: ask.clone(),
-        vehicle: outcome.vehicle_after.map(|after| Printed::new(*after)),
-        booking: outcome.booking_after.map(|after| Printed::new(*after)),
+        vehicle: outcome.vehicle_after.map(|after| Printed::new(Arc::unwrap_or_clone(after))),
+        booking: outcome.booking_after.map(|after| Printed::new(Arc::unwrap_or_clone(after))),
     }))
 }
 

@@ -1,6 +1,7 @@
 //! The store: aggregates, and the one atomic commit that changes them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rideplane_core::booking::{self, Booking, Status};
@@ -17,8 +18,8 @@ use crate::{Envelope, PortError};
 /// A state and the number of events that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored<T> {
-    /// The state.
-    pub state: T,
+    /// The state, shared by whoever reads it: a decision makes a new one.
+    pub state: Arc<T>,
     /// The version, which the next commit must expect.
     pub version: Version,
 }
@@ -39,7 +40,7 @@ pub struct VehicleChange {
     /// The version that was read; [`Version::NONE`] for a new vehicle.
     pub expected: Version,
     /// The state after the events.
-    pub state: Vehicle,
+    pub state: Arc<Vehicle>,
     /// What happened, at least one event.
     pub events: Vec<fleet::Event>,
     /// When the vehicle must next be ticked.
@@ -52,7 +53,7 @@ pub struct BookingChange {
     /// The version that was read; [`Version::NONE`] for a new booking.
     pub expected: Version,
     /// The state after the events.
-    pub state: Booking,
+    pub state: Arc<Booking>,
     /// What happened, at least one event.
     pub events: Vec<booking::Event>,
     /// When the booking must next be ticked.

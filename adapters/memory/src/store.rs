@@ -49,18 +49,15 @@ impl MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn vehicle(&self, id: &VehicleId) -> Result<Option<Stored<Vehicle>>, PortError> {
-        let found = self.tables.lock().vehicle(id);
-        Ok(found.map(|stored| (*stored).clone()))
+        Ok(self.tables.lock().vehicle(id))
     }
 
     async fn booking(&self, id: &BookingId) -> Result<Option<Stored<Booking>>, PortError> {
-        let found = self.tables.lock().booking(id);
-        Ok(found.map(|stored| (*stored).clone()))
+        Ok(self.tables.lock().booking(id))
     }
 
     async fn booking_of(&self, user: &UserId, id: &BookingId) -> Result<Option<Stored<Booking>>, PortError> {
-        let found = self.tables.lock().booking(id).filter(|stored| stored.state.user_id == *user);
-        Ok(found.map(|stored| (*stored).clone()))
+        Ok(self.tables.lock().booking(id).filter(|stored| stored.state.user_id == *user))
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
@@ -91,8 +88,7 @@ impl Store for MemoryStore {
         user: &UserId,
         filter: &BookingFilter,
     ) -> Result<Page<Stored<Booking>>, PortError> {
-        let page = self.tables.lock().bookings_of(user, filter);
-        Ok(Page { items: page.items.iter().map(|stored| (**stored).clone()).collect(), more: page.more })
+        Ok(self.tables.lock().bookings_of(user, filter))
     }
 
     async fn vehicles(

@@ -23,7 +23,7 @@ const BOOKING: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct Changed<T> {
     pub(crate) expected: Version,
-    pub(crate) stored: Arc<Stored<T>>,
+    pub(crate) stored: Stored<T>,
     pub(crate) json: String,
     pub(crate) deadline: Option<Timestamp>,
 }
@@ -93,7 +93,7 @@ impl Changed<Vehicle> {
 fn changed<T: Serialize>(
     expected: Version,
     version: Version,
-    state: T,
+    state: Arc<T>,
     deadline: Option<Timestamp>,
     room: usize,
 ) -> Result<Changed<T>> {
@@ -107,9 +107,9 @@ fn changed<T: Serialize>(
         PortError::new(Kind::Corrupt, COMMIT, "a state can't be written as JSON").with_source(error)
     };
     let mut json = Vec::with_capacity(room);
-    serde_json::to_writer(&mut json, &state).map_err(|error| failed(error.into()))?;
+    serde_json::to_writer(&mut json, &*state).map_err(|error| failed(error.into()))?;
     let json = String::from_utf8(json).map_err(|error| failed(error.into()))?;
-    Ok(Changed { expected, stored: Arc::new(Stored { state, version }), json, deadline })
+    Ok(Changed { expected, stored: Stored { state, version }, json, deadline })
 }
 
 fn rejected(message: String) -> PortError {

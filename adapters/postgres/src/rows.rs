@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rideplane_core::charge::Charge;
 use rideplane_core::geo::Point;
@@ -81,7 +82,7 @@ impl<'r> Row<'r> {
 
     /// `version, state` from `column` on.
     pub(crate) fn stored<T: DeserializeOwned>(&self, column: usize) -> Result<Stored<T>> {
-        Ok(Stored { version: self.version(column)?, state: self.json(column + 1)? })
+        Ok(Stored { version: self.version(column)?, state: Arc::new(self.json(column + 1)?) })
     }
 
     /// A key of two columns.

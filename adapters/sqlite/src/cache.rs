@@ -112,8 +112,8 @@ impl Deadlines {
 /// Everything that is kept.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    pub(crate) vehicles: Cache<VehicleId, Arc<Stored<Vehicle>>>,
-    pub(crate) bookings: Cache<BookingId, Arc<Stored<Booking>>>,
+    pub(crate) vehicles: Cache<VehicleId, Stored<Vehicle>>,
+    pub(crate) bookings: Cache<BookingId, Stored<Booking>>,
     pub(crate) idempotency: Cache<IdempotencyId, Option<Arc<IdempotencyRecord>>>,
     pub(crate) telemetry: Cache<VehicleId, Option<Telemetry>>,
     pub(crate) profiles: Cache<UserId, Option<Arc<Profile>>>,
@@ -167,14 +167,14 @@ impl Rows {
             if let Some(deadlines) = &mut self.deadlines {
                 deadlines.set(AggregateKey::Vehicle(id.clone()), change.deadline);
             }
-            self.vehicles.put(id, Arc::clone(&change.stored));
+            self.vehicles.put(id, change.stored.clone());
         }
         for change in &commit.bookings {
             let id = change.stored.state.id;
             if let Some(deadlines) = &mut self.deadlines {
                 deadlines.set(AggregateKey::Booking(id), change.deadline);
             }
-            self.bookings.put(id, Arc::clone(&change.stored));
+            self.bookings.put(id, change.stored.clone());
         }
         self.waiting.add(first_event, &commit.events);
         if let Some(write) = &commit.idempotency {

@@ -18,7 +18,7 @@ const COMMIT: &str = "store.commit";
 #[derive(Debug)]
 pub(crate) struct Changed<T> {
     pub(crate) expected: Version,
-    pub(crate) stored: Arc<Stored<T>>,
+    pub(crate) stored: Stored<T>,
     pub(crate) json: String,
     pub(crate) deadline: Option<Timestamp>,
 }
@@ -88,7 +88,7 @@ impl Changed<Vehicle> {
 fn changed<T: Serialize>(
     expected: Version,
     version: Version,
-    state: T,
+    state: Arc<T>,
     deadline: Option<Timestamp>,
 ) -> Result<Changed<T>> {
     if version <= expected {
@@ -97,10 +97,10 @@ fn changed<T: Serialize>(
     if i64::try_from(version.0).is_err() {
         return Err(rejected(format!("version {version} is too large to be stored")));
     }
-    let json = serde_json::to_string(&state).map_err(|error| {
+    let json = serde_json::to_string(&*state).map_err(|error| {
         PortError::new(Kind::Corrupt, COMMIT, "a state can't be written as JSON").with_source(error)
     })?;
-    Ok(Changed { expected, stored: Arc::new(Stored { state, version }), json, deadline })
+    Ok(Changed { expected, stored: Stored { state, version }, json, deadline })
 }
 
 fn rejected(message: String) -> PortError {

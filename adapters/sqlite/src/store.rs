@@ -148,16 +148,16 @@ impl SqliteStore {
         }
     }
 
-    fn shared_booking(&self, id: &BookingId) -> Result<Option<Arc<Stored<Booking>>>> {
+    fn known_booking(&self, id: &BookingId) -> Result<Option<Stored<Booking>>> {
         let moment = match self.recall(|rows| rows.bookings.get(id)) {
             Some(Ok(stored)) => return Ok(Some(stored)),
             Some(Err(moment)) => Some(moment),
             None => None,
         };
         let look = |connection: &Connection| lookups::booking(connection, id);
-        let found = self.readers.at_once("store.booking", look)?.map(Arc::new);
+        let found = self.readers.at_once("store.booking", look)?;
         if let (Some(stored), Some(moment)) = (&found, moment) {
-            self.fill(|rows| rows.bookings.fill(*id, Arc::clone(stored), moment));
+            self.fill(|rows| rows.bookings.fill(*id, stored.clone(), moment));
         }
         Ok(found)
     }
@@ -167,24 +167,23 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn vehicle(&self, id: &VehicleId) -> Result<Option<Stored<Vehicle>>> {
         let moment = match self.recall(|rows| rows.vehicles.get(id)) {
-            Some(Ok(stored)) => return Ok(Some((*stored).clone())),
+            Some(Ok(stored)) => return Ok(Some(stored)),
             Some(Err(moment)) => Some(moment),
             None => None,
         };
         let found = self.readers.at_once("store.vehicle", |connection| lookups::vehicle(connection, id))?;
         if let (Some(stored), Some(moment)) = (&found, moment) {
-            self.fill(|rows| rows.vehicles.fill(id.clone(), Arc::new(stored.clone()), moment));
+            self.fill(|rows| rows.vehicles.fill(id.clone(), stored.clone(), moment));
         }
         Ok(found)
     }
 
     async fn booking(&self, id: &BookingId) -> Result<Option<Stored<Booking>>> {
-        Ok(self.shared_booking(id)?.map(|stored| (*stored).clone()))
+        self.known_booking(id)
     }
 
     async fn booking_of(&self, user: &UserId, id: &BookingId) -> Result<Option<Stored<Booking>>> {
-        let found = self.shared_booking(id)?.filter(|stored| stored.state.user_id == *user);
-        Ok(found.map(|stored| (*stored).clone()))
+        Ok(self.known_booking(id)?.filter(|stored| stored.state.user_id == *user))
     }
 
     async fn commit(&self, commit: Commit) -> std::result::Result<(), CommitError> {

@@ -19,11 +19,11 @@ pub struct Outcome {
     /// Events of the vehicle, in order.
     pub vehicle: Vec<fleet::Event>,
     /// The vehicle after its events; `None` when it has none.
-    pub vehicle_after: Option<Box<Vehicle>>,
+    pub vehicle_after: Option<Arc<Vehicle>>,
     /// Events of the booking, in order.
     pub booking: Vec<Event>,
     /// The booking after its events; `None` when it has none.
-    pub booking_after: Option<Box<Booking>>,
+    pub booking_after: Option<Arc<Booking>>,
 }
 
 /// Why a journey refuses a command.
@@ -64,14 +64,14 @@ impl Outcome {
         self.vehicle.is_empty() && self.booking.is_empty()
     }
 
-    fn new(vehicle: Followed, booking: Vec<Event>, booking_after: Box<Booking>) -> Self {
+    fn new(vehicle: Followed, booking: Vec<Event>, booking_after: Arc<Booking>) -> Self {
         let booking_after = (!booking.is_empty()).then_some(booking_after);
         Self { vehicle: vehicle.0, vehicle_after: vehicle.1, booking, booking_after }
     }
 }
 
 /// Events of a vehicle, and what it is after them when there are any.
-type Followed = (Vec<fleet::Event>, Option<Box<Vehicle>>);
+type Followed = (Vec<fleet::Event>, Option<Arc<Vehicle>>);
 
 /// Claims a vehicle for a new booking.
 ///
@@ -100,7 +100,7 @@ pub fn reserve(
     };
     let (booking, events) = Booking::create(&create, cx)?;
     let claim = fleet::Command::Reserve { booking_id: booking.id, user_id: create.user_id };
-    Ok(Outcome::new(told_once(vehicle, &claim, cx)?, events, Box::new(booking)))
+    Ok(Outcome::new(told_once(vehicle, &claim, cx)?, events, Arc::new(booking)))
 }
 
 /// Pays for a booking; after a declined payment this claims the same vehicle again, if it is still free.
@@ -118,8 +118,8 @@ pub fn confirm_payment(
         let claimed = told_once(vehicle, &claim, cx)?;
         let epoch = claimed.1.as_ref().map_or(vehicle.epoch, |held| held.epoch);
         let command = Command::Reclaim { epoch, method: method.clone() };
-        let mut after = Box::new(booking.clone());
-        let events = after.advance(&command, cx)?;
+        let mut after = Arc::new(booking.clone());
+        let events = Arc::make_mut(&mut after).advance(&command, cx)?;
         return Ok(Outcome::new(claimed, events, after));
     }
     decide(vehicle, booking, &Command::ConfirmPayment { method: method.clone() }, cx)
@@ -159,8 +159,8 @@ pub fn decide(
     command: &Command,
     cx: &Context<'_>,
 ) -> Result<Outcome, Rejection> {
-    let mut after = Box::new(booking.clone());
-    let events = after.advance(command, cx)?;
+    let mut after = Arc::new(booking.clone());
+    let events = Arc::make_mut(&mut after).advance(command, cx)?;
     Ok(Outcome::new(follow(vehicle, &after, &events, cx)?, events, after))
 }
 
@@ -182,7 +182,7 @@ pub fn decide_vehicle(
     });
     let followed = follows.transpose()?.unwrap_or_default();
     events.extend(followed.vehicle);
-    let vehicle_after = followed.vehicle_after.or(moved.map(Box::new)).filter(|_| !events.is_empty());
+    let vehicle_after = followed.vehicle_after.or(moved.map(Arc::new)).filter(|_| !events.is_empty());
     Ok(Outcome { vehicle: events, vehicle_after, ..followed })
 }
 
@@ -228,7 +228,7 @@ fn follow(
     events: &[Event],
     cx: &Context<'_>,
 ) -> Result<Followed, Rejection> {
-    let (mut all, mut after) = (Vec::new(), None::<Box<Vehicle>>);
+    let (mut all, mut after) = (Vec::new(), None::<Arc<Vehicle>>);
     for event in events {
         let Some(command) = told(event, vehicle, booking, cx) else {
             continue;
@@ -245,8 +245,9 @@ fn told_once(vehicle: &Vehicle, command: &fleet::Command, cx: &Context<'_>) -> R
     let events = vehicle.judge(command, cx)?;
     // Most decisions leave the vehicle as it is: it is copied only when it changes.
     let after = (!events.is_empty()).then(|| {
-        let mut after = Box::new(vehicle.clone());
-        events.iter().for_each(|event| after.become_after(event));
+        let mut after = Arc::new(vehicle.clone());
+        let state = Arc::make_mut(&mut after);
+        events.iter().for_each(|event| state.become_after(event));
         after
     });
     Ok((events, after))

@@ -119,7 +119,7 @@ impl Journey {
         let state = state.expect("a vehicle");
         let change = vehicle_change(Version::NONE, state.clone(), events);
         let journey = Self {
-            vehicle: Stored { state, version: change.version() },
+            vehicle: Stored { state: Arc::new(state), version: change.version() },
             booking: None,
             entropy: u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
             policy,
@@ -183,7 +183,7 @@ impl Journey {
     pub fn vehicle_command(&mut self, command: &fleet::Command, now: Timestamp) -> Commit {
         let policy = self.policy.clone();
         let cx = self.context(now, &policy);
-        let outcome = journey::decide_vehicle(&Some(self.vehicle.state.clone()), None, command, &cx);
+        let outcome = journey::decide_vehicle(&Some((*self.vehicle.state).clone()), None, command, &cx);
         self.store(outcome.expect("accepted"), now)
     }
 
@@ -256,13 +256,13 @@ impl Journey {
     fn store(&mut self, outcome: journey::Outcome, now: Timestamp) -> Commit {
         let mut commit = Commit::new(now);
         if !outcome.vehicle.is_empty() {
-            let state = outcome.vehicle.iter().fold(Some(self.vehicle.state.clone()), Vehicle::evolve);
+            let state = outcome.vehicle.iter().fold(Some((*self.vehicle.state).clone()), Vehicle::evolve);
             let change = vehicle_change(self.vehicle.version, state.expect("a vehicle"), outcome.vehicle);
             self.vehicle = Stored { state: change.state.clone(), version: change.version() };
             commit.vehicles.push(change);
         }
         if !outcome.booking.is_empty() {
-            let before = self.booking.as_ref().map(|stored| stored.state.clone());
+            let before = self.booking.as_ref().map(|stored| (*stored.state).clone());
             let held = before.as_ref().map(|booking| booking.payment.authorized());
             let expected = self.booking.as_ref().map_or(Version::NONE, |stored| stored.version);
             let state = outcome.booking.iter().fold(before, Booking::evolve);
@@ -286,10 +286,10 @@ impl Journey {
 
 fn vehicle_change(expected: Version, state: Vehicle, events: Vec<fleet::Event>) -> VehicleChange {
     let deadline = Vehicle::next_deadline(&Some(state.clone())).map(|(at, _)| at);
-    VehicleChange { expected, state, events, deadline }
+    VehicleChange { expected, state: Arc::new(state), events, deadline }
 }
 
 fn booking_change(expected: Version, state: Booking, events: Vec<booking::Event>) -> BookingChange {
     let deadline = Booking::next_deadline(&Some(state.clone())).map(|(at, _)| at);
-    BookingChange { expected, state, events, deadline }
+    BookingChange { expected, state: Arc::new(state), events, deadline }
 }

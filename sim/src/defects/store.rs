@@ -98,7 +98,7 @@ fn skip_quarantine(change: &mut rideplane_ports::VehicleChange) {
         }
     }
     if let Rental::Quarantined { .. } = change.state.rental {
-        change.state.rental = Rental::Available;
+        Arc::make_mut(&mut change.state).rental = Rental::Available;
     }
 }
 
@@ -113,8 +113,9 @@ fn start_late(commit: &mut Commit) {
         let began = change.events.iter().any(|event| matches!(event, Event::TripStarted { .. }));
         if let Some(done) = late.filter(|_| !began) {
             let (started_at, start_odometer_m) = (done.executed_at, done.odometer_m);
-            change.state.reservation.phase = Phase::InUse;
-            change.state.trip = Some(Trip { started_at, start_odometer_m, end: None });
+            let state = Arc::make_mut(&mut change.state);
+            state.reservation.phase = Phase::InUse;
+            state.trip = Some(Trip { started_at, start_odometer_m, end: None });
             change.events.push(Event::TripStarted { started_at, start_odometer_m });
         }
     }
@@ -125,7 +126,7 @@ fn repeat_ids(commit: &mut Commit) {
         for event in &mut change.events {
             if let Event::Created(made) = event {
                 made.reservation_token = ReservationToken::from_uuid(made.quote.quote_id.as_uuid());
-                change.state.reservation_token = made.reservation_token;
+                Arc::make_mut(&mut change.state).reservation_token = made.reservation_token;
             }
         }
     }

@@ -20,8 +20,8 @@ pub(super) struct Row {
 }
 
 enum State {
-    Booking(Arc<Stored<Booking>>),
-    Vehicle(Arc<Stored<Vehicle>>),
+    Booking(Stored<Booking>),
+    Vehicle(Stored<Vehicle>),
 }
 
 impl Tables {
@@ -35,11 +35,9 @@ impl Tables {
         let bookings = bookings_from
             .into_iter()
             .flat_map(|from| self.bookings.range((from, Bound::Unbounded)))
-            .map(|(id, row)| {
-                Row::of(AggregateKey::Booking(*id), State::Booking(Arc::clone(&row.current)), row)
-            });
+            .map(|(id, row)| Row::of(AggregateKey::Booking(*id), State::Booking(row.current.clone()), row));
         let vehicles = self.vehicles.range((vehicles_from, Bound::Unbounded)).map(|(id, row)| {
-            Row::of(AggregateKey::Vehicle(id.clone()), State::Vehicle(Arc::clone(&row.current)), row)
+            Row::of(AggregateKey::Vehicle(id.clone()), State::Vehicle(row.current.clone()), row)
         });
         bookings.chain(vehicles).take(limit).collect()
     }

@@ -14,7 +14,7 @@ use rideplane_ports::{
 use super::rows::{Body, Fact, Row, Tables};
 
 /// What a commit put aside, to be freed without the lock.
-pub(super) type Replaced = (Vec<Arc<Stored<Vehicle>>>, Vec<Arc<Stored<Booking>>>);
+pub(super) type Replaced = (Vec<Stored<Vehicle>>, Vec<Stored<Booking>>);
 
 /// Refuses what no caller may ask for.
 pub(super) fn check_shape(commit: &Commit) -> Result<(), CommitError> {
@@ -112,7 +112,7 @@ impl Tables {
         replaced
     }
 
-    fn write_vehicle(&mut self, change: VehicleChange, at: Timestamp) -> Option<Arc<Stored<Vehicle>>> {
+    fn write_vehicle(&mut self, change: VehicleChange, at: Timestamp) -> Option<Stored<Vehicle>> {
         let id = change.state.id.clone();
         let version = change.version();
         let facts = self.enqueue(
@@ -121,7 +121,7 @@ impl Tables {
             change.events.into_iter().map(|event| Body::Vehicle(id.clone(), event)),
         );
         let now = listens(&change.state);
-        let current = Arc::new(Stored { state: change.state, version });
+        let current = Stored { state: change.state, version };
         let (before, moved) = match self.vehicles.get_mut(&id) {
             Some(row) => row.replace(current, change.deadline, facts),
             None => {
@@ -137,7 +137,7 @@ impl Tables {
         before
     }
 
-    fn write_booking(&mut self, change: BookingChange, at: Timestamp) -> Option<Arc<Stored<Booking>>> {
+    fn write_booking(&mut self, change: BookingChange, at: Timestamp) -> Option<Stored<Booking>> {
         let id = change.state.id;
         let version = change.version();
         let facts = self.enqueue(
@@ -145,7 +145,7 @@ impl Tables {
             at,
             change.events.into_iter().map(|event| Body::Booking(id, event)),
         );
-        let current = Arc::new(Stored { state: change.state, version });
+        let current = Stored { state: change.state, version };
         let (before, moved) = match self.bookings.get_mut(&id) {
             Some(row) => row.replace(current, change.deadline, facts),
             None => {
@@ -211,17 +211,17 @@ impl Tables {
 type Moved = (Option<Timestamp>, Option<Timestamp>);
 
 impl<T> Row<T> {
-    fn new(current: Arc<Stored<T>>, deadline: Option<Timestamp>, facts: Vec<Arc<Fact>>) -> Self {
+    fn new(current: Stored<T>, deadline: Option<Timestamp>, facts: Vec<Arc<Fact>>) -> Self {
         Self { current, deadline, facts, ledger: Vec::new() }
     }
 
     /// Takes a new state in; returns the old one, and from when to when the deadline moved.
     fn replace(
         &mut self,
-        current: Arc<Stored<T>>,
+        current: Stored<T>,
         deadline: Option<Timestamp>,
         facts: Vec<Arc<Fact>>,
-    ) -> (Option<Arc<Stored<T>>>, Moved) {
+    ) -> (Option<Stored<T>>, Moved) {
         let before = std::mem::replace(&mut self.current, current);
         let moved = (std::mem::replace(&mut self.deadline, deadline), deadline);
         self.facts.extend(facts);

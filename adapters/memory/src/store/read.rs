@@ -15,12 +15,12 @@ use rideplane_ports::{
 use super::rows::{Fact, Tables};
 
 impl Tables {
-    pub(super) fn vehicle(&self, id: &VehicleId) -> Option<Arc<Stored<Vehicle>>> {
-        self.vehicles.get(id).map(|row| Arc::clone(&row.current))
+    pub(super) fn vehicle(&self, id: &VehicleId) -> Option<Stored<Vehicle>> {
+        self.vehicles.get(id).map(|row| row.current.clone())
     }
 
-    pub(super) fn booking(&self, id: &BookingId) -> Option<Arc<Stored<Booking>>> {
-        self.bookings.get(id).map(|row| Arc::clone(&row.current))
+    pub(super) fn booking(&self, id: &BookingId) -> Option<Stored<Booking>> {
+        self.bookings.get(id).map(|row| row.current.clone())
     }
 
     pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<Due> {
@@ -39,7 +39,7 @@ impl Tables {
     }
 
     /// Behind a cursor that names no booking there is nothing.
-    pub(super) fn bookings_of(&self, user: &UserId, filter: &BookingFilter) -> Page<Arc<Stored<Booking>>> {
+    pub(super) fn bookings_of(&self, user: &UserId, filter: &BookingFilter) -> Page<Stored<Booking>> {
         let mut page = Page { items: Vec::new(), more: false };
         let Some(made) = self.by_user.get(user) else { return page };
         let end = match filter.before {
@@ -50,14 +50,13 @@ impl Tables {
             },
         };
         let rows = made.range((Bound::Unbounded, end)).rev().filter_map(|(_, id)| self.bookings.get(id));
-        let wanted =
-            |row: &Arc<Stored<Booking>>| filter.status.is_none_or(|status| row.state.status() == status);
+        let wanted = |row: &Stored<Booking>| filter.status.is_none_or(|status| row.state.status() == status);
         for current in rows.map(|row| &row.current).filter(|row| wanted(row)) {
             if page.items.len() as u64 >= u64::from(filter.limit) {
                 page.more = true;
                 break;
             }
-            page.items.push(Arc::clone(current));
+            page.items.push(current.clone());
         }
         page
     }
@@ -66,7 +65,7 @@ impl Tables {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let rows = self.vehicles.range::<VehicleId, _>((start, Bound::Unbounded)).take(limit);
         rows.map(|(id, row)| VehicleRecord {
-            vehicle: (*row.current).clone(),
+            vehicle: row.current.clone(),
             telemetry: self.telemetry.get(id).cloned(),
         })
         .collect()

@@ -36,7 +36,7 @@ pub(super) struct Tables {
 
 /// An aggregate with its history.
 pub(super) struct Row<T> {
-    pub(super) current: Arc<Stored<T>>,
+    pub(super) current: Stored<T>,
     pub(super) deadline: Option<Timestamp>,
     /// The event that made version `n` is at `n - 1`.
     pub(super) facts: Vec<Arc<Fact>>,

@@ -132,8 +132,8 @@ pub async fn audit_shows_what_was_written(factory: &dyn Factory) {
     }
     let booking: Booking = serde_json::from_str(&dumps[0].state).expect("the state is JSON");
     let vehicle: Vehicle = serde_json::from_str(&dumps[1].state).expect("the state is JSON");
-    assert_eq!(booking, journey.booking().state);
-    assert_eq!(vehicle, journey.vehicle.state);
+    assert_eq!(booking, *journey.booking().state);
+    assert_eq!(vehicle, *journey.vehicle.state);
 }
 
 /// "Aggregates in order of key, after `after`."

@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use rideplane_app::view::BookingView;
 use rideplane_app::{AppError, EndTrip, Sent};
-use rideplane_core::Machine as _;
-use rideplane_core::booking::{Booking, Status};
+use rideplane_core::booking::Status;
 use rideplane_core::ids::{BookingId, CommandId, PaymentIntentId, PaymentMethodId, UserId, VehicleId};
 use rideplane_core::payment::PaymentStatus;
 use rideplane_core::time::{Span, Timestamp};
@@ -431,7 +430,7 @@ impl Journey {
         };
         let status = stored.state.status();
         let reason = stored.state.status_reason().map_or("", |reason| reason.as_str()).to_owned();
-        match Booking::next_deadline(&Some(stored.state)) {
+        match stored.state.deadline() {
             Some((deadline, _)) => self.at(deadline, Step::Settle),
             None => {
                 self.next = None;
