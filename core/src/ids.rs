@@ -140,7 +140,7 @@ macro_rules! uuid_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}", self.0.hyphenated())
+                fmt::Display::fmt(&self.0, f)
             }
         }
     )*};

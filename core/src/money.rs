@@ -10,7 +10,7 @@ use core::str::FromStr;
 pub use rust_decimal::Decimal;
 use rust_decimal::RoundingStrategy;
 use rust_decimal::prelude::ToPrimitive as _;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use smol_str::SmolStr;
 
 /// An ISO 4217 currency.
@@ -21,8 +21,9 @@ pub struct Currency([u8; 3]);
 /// An amount that can be charged, held or paid out: exact, tagged with its currency.
 /// On the wire `{"amount":"4.50","currency":"EUR"}`; the amount is a string, never a number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "WireMoney", into = "WireMoney")]
+#[serde(try_from = "WireMoney")]
 pub struct Money {
+    #[serde(serialize_with = "as_text")]
     amount: Decimal,
     currency: Currency,
 }
@@ -69,7 +70,7 @@ pub enum MoneyError {
     Overflow,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WireMoney {
     amount: String,
@@ -348,10 +349,8 @@ impl TryFrom<WireMoney> for Money {
     }
 }
 
-impl From<Money> for WireMoney {
-    fn from(money: Money) -> Self {
-        Self { amount: money.amount.to_string(), currency: money.currency }
-    }
+fn as_text<S: Serializer>(amount: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(amount)
 }
 
 #[cfg(test)]

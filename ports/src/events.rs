@@ -155,7 +155,8 @@ impl Envelope {
     /// Names the event for ever: CloudEvents `id`. The same event always has the same.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}:{}:{}", self.aggregate.kind(), self.aggregate.id(), self.version)
+        let (aggregate, version) = (self.aggregate.id(), self.version.0.to_string());
+        [self.aggregate.kind(), aggregate.as_str(), version.as_str()].join(":")
     }
 }
 

@@ -18,7 +18,8 @@ pub enum Fault {
     Duplicate,
     /// A port call takes long, so that others overtake it.
     Delay,
-    /// A read shows what was true a moment ago.
+    /// A read shows what was true a moment ago: search and the provider before their last change; a store, whose reads are
+    /// strongly consistent, when the answer set out.
     StaleRead,
     /// The process dies before the effect of a port call.
     CrashBefore,

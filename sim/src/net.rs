@@ -1,6 +1,6 @@
 //! What lies between the parts: virtual time, the queue of what happens next, and the fate of every call.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -62,26 +62,37 @@ pub(crate) enum Happening {
     Hint { reference: rideplane_core::ids::BookingId, tries: u8 },
 }
 
-struct Timer {
-    at: i64,
-    number: u64,
-    what: Happening,
+/// What happens when, earliest first; what is for one moment happens in the order in which it was asked for.
+#[derive(Default)]
+struct Timers {
+    /// When, the how manieth to be asked for, and where it is in `what`: small, because a heap moves its entries about.
+    order: BinaryHeap<Reverse<(i64, u64, usize)>>,
+    what: Vec<Option<Happening>>,
+    free: Vec<usize>,
+    asked: u64,
 }
 
-impl PartialEq for Timer {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.number) == (other.at, other.number)
+impl Timers {
+    fn push(&mut self, at: i64, what: Happening) {
+        let place = self.free.pop().unwrap_or(self.what.len());
+        if place == self.what.len() {
+            self.what.push(Some(what));
+        } else {
+            self.what[place] = Some(what);
+        }
+        self.asked += 1;
+        self.order.push(Reverse((at, self.asked, place)));
     }
-}
-impl Eq for Timer {}
-impl PartialOrd for Timer {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Timer {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
+
+    /// The first, if that is not after `end`.
+    fn pop(&mut self, end: i64) -> Option<(i64, Happening)> {
+        let (at, _, place) = self.order.peek()?.0;
+        if at > end {
+            return None;
+        }
+        self.order.pop();
+        self.free.push(place);
+        self.what[place].take().map(|what| (at, what))
     }
 }
 
@@ -95,8 +106,7 @@ pub(crate) struct Spawn {
 
 pub(crate) struct Inner {
     pub(crate) rng: Rng,
-    timers: BinaryHeap<Reverse<Timer>>,
-    number: u64,
+    timers: Timers,
     pub(crate) spawned: Vec<Spawn>,
     pub(crate) alive: Vec<bool>,
     pub(crate) crashed: Vec<usize>,
@@ -134,11 +144,25 @@ const OF_CALLS: [Fault; 8] = [
     Fault::CrashAfter,
 ];
 
-/// Whether a call changes something.
+/// What a call is about, and so which faults it can meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
+    /// It shows what others change: the answer can be old.
     Read,
+    /// It changes something: that can happen twice.
     Write,
+    /// Its answer depends on nothing that changes.
+    Pure,
+}
+
+impl Mode {
+    fn can_meet(self, fault: Fault) -> bool {
+        match self {
+            Self::Read => fault != Fault::Duplicate,
+            Self::Write => fault != Fault::StaleRead,
+            Self::Pure => fault != Fault::Duplicate && fault != Fault::StaleRead,
+        }
+    }
 }
 
 impl Net {
@@ -152,8 +176,7 @@ impl Net {
             rates,
             inner: Mutex::new(Inner {
                 rng: Rng::new(seed, 1),
-                timers: BinaryHeap::new(),
-                number: 0,
+                timers: Timers::default(),
                 spawned: Vec::new(),
                 alive: vec![true; servers],
                 crashed: Vec::new(),
@@ -235,19 +258,12 @@ impl Net {
     /// Lets something happen after `micros`.
     pub(crate) fn after(&self, micros: i64, what: Happening) {
         let at = self.now.load(Relaxed).saturating_add(micros.max(0));
-        let mut inner = self.inner.lock();
-        inner.number += 1;
-        let number = inner.number;
-        inner.timers.push(Reverse(Timer { at, number, what }));
+        self.inner.lock().timers.push(at, what);
     }
 
     /// What happens next, if that is not after `end`.
     pub(crate) fn next(&self, end: i64) -> Option<(i64, Happening)> {
-        let mut inner = self.inner.lock();
-        if inner.timers.peek().is_none_or(|Reverse(timer)| timer.at > end) {
-            return None;
-        }
-        inner.timers.pop().map(|Reverse(timer)| (timer.at, timer.what))
+        self.inner.lock().timers.pop(end)
     }
 
     pub(crate) fn spawn(&self, owner: Owner, task: Task, status: Option<Status>, run: Run) {
@@ -336,7 +352,7 @@ impl Wire {
         let (fate, way) = self.draw(mode);
         self.net.sleep(way).await;
         if self.net.apart(Part::Server(self.server), self.part) {
-            self.lost(operation, "partition");
+            self.note(operation, "partition");
             let slow = self.net.draw(|rng| rng.chance(300));
             if slow {
                 self.net.sleep(5_000_000).await;
@@ -346,16 +362,16 @@ impl Wire {
         }
         match fate {
             Fate::Struck(fault @ Fault::ErrorBefore) => {
-                self.lost(operation, fault.as_str());
+                self.struck(operation, fault);
                 Err(unavailable(operation))
             }
             Fate::Struck(fault @ Fault::TimeOut) => {
-                self.lost(operation, fault.as_str());
+                self.struck(operation, fault);
                 self.net.sleep(8_000_000).await;
                 Err(unknown(operation))
             }
             Fate::Struck(fault @ Fault::CrashBefore) => {
-                self.lost(operation, fault.as_str());
+                self.struck(operation, fault);
                 self.net.crash(self.server);
                 pending().await
             }
@@ -363,17 +379,24 @@ impl Wire {
         }
     }
 
+    /// The answer was true when it was read; meanwhile the world goes on.
+    pub(crate) async fn grow_old(&self, operation: &'static str) {
+        self.struck(operation, Fault::StaleRead);
+        let wait = self.net.draw(|rng| rng.between(50_000, 8_000_000));
+        self.net.sleep(wait).await;
+    }
+
     /// Comes back with the answer, or without.
     pub(crate) async fn back(&self, fate: Fate, operation: &'static str) -> Result<(), PortError> {
         match fate {
             Fate::Struck(fault @ Fault::LostAnswer) => {
-                self.lost(operation, fault.as_str());
+                self.struck(operation, fault);
                 let wait = self.net.draw(|rng| rng.between(1, 9_000_000));
                 self.net.sleep(wait).await;
                 return Err(unknown(operation));
             }
             Fate::Struck(fault @ Fault::CrashAfter) => {
-                self.lost(operation, fault.as_str());
+                self.struck(operation, fault);
                 self.net.crash(self.server);
                 pending::<()>().await;
             }
@@ -400,9 +423,7 @@ impl Wire {
                 left -= rate;
                 continue;
             }
-            if fault == Fault::StaleRead && mode == Mode::Write
-                || fault == Fault::Duplicate && mode == Mode::Read
-            {
+            if !mode.can_meet(fault) {
                 return (Fate::Clean, way);
             }
             inner.counts[fault as usize] += 1;
@@ -414,7 +435,12 @@ impl Wire {
         (Fate::Clean, way)
     }
 
-    fn lost(&self, operation: &'static str, why: &str) {
+    /// Writes down what a call met.
+    pub(crate) fn struck(&self, operation: &'static str, fault: Fault) {
+        self.note(operation, fault.as_str());
+    }
+
+    fn note(&self, operation: &'static str, why: &str) {
         self.net.note(|| Line::call(self.server, self.part, format!("{operation}: {why}")));
     }
 }

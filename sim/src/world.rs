@@ -12,7 +12,7 @@ use rideplane_core::pricing::PlanCatalogue;
 use rideplane_core::time::Timestamp;
 use rideplane_core::unlock::VehicleKey;
 use rideplane_memory::{MemoryStore, NoSurge};
-use rideplane_ports::{Availability, CommandSigner, DemandModel, Notifier, PaymentGateway, VehicleLink};
+use rideplane_ports::{CommandSigner, DemandModel, Notifier, PaymentGateway, VehicleLink};
 use serde_json::json;
 
 use crate::actors::fleet::{Fleet, place};
@@ -167,10 +167,7 @@ impl Shared {
             store: Arc::clone(&database) as _,
             outbox: Arc::clone(&database) as _,
             inbox: database,
-            availability: Arc::new(Faulty {
-                wire: wire(Part::Search),
-                inner: Arc::clone(&self.search) as Arc<dyn Availability>,
-            }),
+            availability: Arc::new(Faulty { wire: wire(Part::Search), inner: Arc::clone(&self.search) }),
             gateway,
             link: Arc::new(Faulty { wire: wire(Part::Broker), inner: broker }),
             notifier: Arc::new(Faulty { wire: wire(Part::Notifier), inner: messages }),

@@ -1,6 +1,6 @@
 //! The outbox as a queue that loses nothing, and its consumer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{AggregateKey, Commit, Envelope};
@@ -14,7 +14,7 @@ pub(super) struct Events {
     /// The newest version of each aggregate that came out.
     published: BTreeMap<AggregateKey, u64>,
     /// Handled by the consumer, for good.
-    handled: BTreeSet<String>,
+    handled: HashSet<String>,
     count: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::trace::{Line, name};
 
 #[derive(Default)]
 struct Log {
-    events: Vec<Envelope>,
+    events: Vec<Arc<Envelope>>,
     acknowledged: usize,
 }
 
@@ -30,7 +30,7 @@ impl Bus {
     }
 
     /// What comes next, with the offset of the first.
-    pub(crate) fn read(&self, limit: usize) -> (usize, Vec<Envelope>) {
+    pub(crate) fn read(&self, limit: usize) -> (usize, Vec<Arc<Envelope>>) {
         let log = self.log.lock();
         let from = log.acknowledged;
         (from, log.events.iter().skip(from).take(limit).cloned().collect())
@@ -60,7 +60,7 @@ impl Bus {
                 let text = format!("{} {} v{}", event.name, event.aggregate, event.version);
                 Line::between("Relay", name(Part::Bus), text)
             });
-            log.events.push(event.clone());
+            log.events.push(Arc::new(event.clone()));
         }
     }
 }

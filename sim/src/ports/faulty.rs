@@ -23,6 +23,7 @@ use rideplane_ports::{
 };
 
 use super::provider::Provider;
+use super::search::ListSearch;
 use super::watched::Database;
 use crate::faults::Fault;
 use crate::net::{Fate, Mode, Wire};
@@ -34,6 +35,7 @@ pub(crate) struct Faulty<P: ?Sized> {
 }
 
 const TWICE: Fate = Fate::Struck(Fault::Duplicate);
+const OLD: Fate = Fate::Struck(Fault::StaleRead);
 
 impl<P: ?Sized> Faulty<P> {
     fn saw(&self, found: &Result<Option<Stored<Booking>>, PortError>) {
@@ -49,6 +51,10 @@ macro_rules! call {
         let mut answer = $call.await;
         if fate == TWICE {
             answer = $call.await;
+        }
+        // What is read of one strongly consistent place can be old in one way only: by the time that it arrives.
+        if fate == OLD {
+            $self.wire.grow_old($operation).await;
         }
         $self.wire.back(fate, $operation).await?;
         answer
@@ -120,7 +126,7 @@ impl Store for Faulty<dyn Database> {
         call!(self, "store.put_profile", Write, self.inner.put_profile(profile))
     }
     async fn ping(&self) -> Result<(), PortError> {
-        call!(self, "store.ping", Read, self.inner.ping())
+        call!(self, "store.ping", Pure, self.inner.ping())
     }
 }
 
@@ -192,10 +198,13 @@ impl PaymentGateway for Faulty<Provider> {
     }
     async fn fetch_intent(&self, intent: &PaymentIntentId) -> Result<IntentSnapshot, PortError> {
         let fate = self.wire.go("gateway.fetch_intent", Mode::Read).await?;
-        let answer = if fate == Fate::Struck(Fault::StaleRead) {
-            self.inner.stale(intent)
-        } else {
-            self.inner.fetch_intent(intent).await
+        let before = if fate == OLD { self.inner.stale(intent) } else { None };
+        if before.is_some() {
+            self.wire.struck("gateway.fetch_intent", Fault::StaleRead);
+        }
+        let answer = match before {
+            Some(before) => Ok(before),
+            None => self.inner.fetch_intent(intent).await,
         };
         self.wire.back(fate, "gateway.fetch_intent").await?;
         answer
@@ -206,9 +215,17 @@ impl PaymentGateway for Faulty<Provider> {
 }
 
 #[async_trait]
-impl Availability for Faulty<dyn Availability> {
+impl Availability for Faulty<ListSearch> {
     async fn nearest(&self, query: &Nearest, now: Timestamp) -> Result<Nearby, PortError> {
-        call!(self, "availability.nearest", Read, self.inner.nearest(query, now))
+        let fate = self.wire.go("availability.nearest", Mode::Read).await?;
+        let answer = if fate == OLD {
+            self.wire.struck("availability.nearest", Fault::StaleRead);
+            Ok(self.inner.stale(query, now))
+        } else {
+            self.inner.nearest(query, now).await
+        };
+        self.wire.back(fate, "availability.nearest").await?;
+        answer
     }
     async fn apply(&self, updates: &[AvailabilityUpdate]) -> Result<(), PortError> {
         call!(self, "availability.apply", Write, self.inner.apply(updates))
@@ -240,7 +257,7 @@ impl CommandSigner for Faulty<dyn CommandSigner> {
         self.inner.key_id()
     }
     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], PortError> {
-        call!(self, "signer.sign", Read, self.inner.sign(message))
+        call!(self, "signer.sign", Pure, self.inner.sign(message))
     }
     fn verify_ack(
         &self,
@@ -260,7 +277,7 @@ impl DemandModel for Faulty<dyn DemandModel> {
         vehicle_type: &VehicleTypeId,
         now: Timestamp,
     ) -> Result<Surge, PortError> {
-        call!(self, "demand.surge", Read, self.inner.surge(at, vehicle_type, now))
+        call!(self, "demand.surge", Pure, self.inner.surge(at, vehicle_type, now))
     }
 }
 

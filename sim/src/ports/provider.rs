@@ -73,11 +73,9 @@ impl Provider {
         Self { net, oracle, defect, books: Mutex::default() }
     }
 
-    /// What was true before the last change.
-    pub(crate) fn stale(&self, intent: &PaymentIntentId) -> Result<IntentSnapshot, PortError> {
-        let books = self.books.lock();
-        let known = books.intents.get(intent).ok_or_else(|| missing("gateway.fetch_intent"))?;
-        Ok(known.before.clone().unwrap_or_else(|| known.snapshot.clone()))
+    /// What was true before the last change, if there was one.
+    pub(crate) fn stale(&self, intent: &PaymentIntentId) -> Option<IntentSnapshot> {
+        self.books.lock().intents.get(intent)?.before.clone()
     }
 
     /// The customer finishes what the provider asked for, or fails at it.

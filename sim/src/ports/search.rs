@@ -9,17 +9,30 @@ use rideplane_core::ids::VehicleId;
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source, Stamp};
 
-/// What is known of each vehicle, and how new it is.
-#[derive(Default)]
-pub(crate) struct ListSearch(Mutex<BTreeMap<VehicleId, (Stamp, Option<Listing>)>>);
+/// What is known of one vehicle.
+struct Known {
+    /// How new it is.
+    stamp: Stamp,
+    listing: Option<Listing>,
+    /// What was known before the last change.
+    before: Option<Listing>,
+}
 
-#[async_trait]
-impl Availability for ListSearch {
-    async fn nearest(&self, query: &Nearest, now: Timestamp) -> Result<Nearby, PortError> {
+/// Every vehicle of the fleet.
+#[derive(Default)]
+pub(crate) struct ListSearch(Mutex<BTreeMap<VehicleId, Known>>);
+
+impl ListSearch {
+    /// What was true before each vehicle's last change: vehicles that are taken are free, and free ones are taken.
+    pub(crate) fn stale(&self, query: &Nearest, now: Timestamp) -> Nearby {
+        self.near(query, now, |known| &known.before)
+    }
+
+    fn near(&self, query: &Nearest, now: Timestamp, shown: impl Fn(&Known) -> &Option<Listing>) -> Nearby {
         let known = self.0.lock();
         let mut vehicles: Vec<(Listing, f64)> = known
             .values()
-            .filter_map(|(_, listing)| listing.clone())
+            .filter_map(|known| shown(known).clone())
             .map(|listing| {
                 let distance = distance_m(listing.position, query.center);
                 (listing, distance)
@@ -29,15 +42,27 @@ impl Availability for ListSearch {
         vehicles
             .sort_by(|(a, near), (b, far)| near.total_cmp(far).then_with(|| a.vehicle_id.cmp(&b.vehicle_id)));
         vehicles.truncate(query.limit);
-        Ok(Nearby { vehicles, source: Source::Index, as_of: now })
+        Nearby { vehicles, source: Source::Index, as_of: now }
+    }
+}
+
+#[async_trait]
+impl Availability for ListSearch {
+    async fn nearest(&self, query: &Nearest, now: Timestamp) -> Result<Nearby, PortError> {
+        Ok(self.near(query, now, |known| &known.listing))
     }
 
     async fn apply(&self, updates: &[AvailabilityUpdate]) -> Result<(), PortError> {
         let mut known = self.0.lock();
         for update in updates {
-            let (id, stamp) = (update.vehicle_id(), update.stamp());
-            if known.get(id).is_none_or(|(newest, _)| *newest <= stamp) {
-                known.insert(id.clone(), (stamp, update.listing().cloned()));
+            let (id, stamp, listing) = (update.vehicle_id(), update.stamp(), update.listing().cloned());
+            match known.get_mut(id) {
+                Some(known) if known.stamp <= stamp => {
+                    known.stamp = stamp;
+                    known.before = std::mem::replace(&mut known.listing, listing);
+                }
+                Some(_) => {}
+                None => drop(known.insert(id.clone(), Known { stamp, listing, before: None })),
             }
         }
         Ok(())
