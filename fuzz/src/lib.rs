@@ -12,6 +12,7 @@
 //! | [`webhook`] | a header `Stripe-Signature` and a body | only what the secret signed is believed, and all of that |
 //! | [`http_requests`] | a session of requests as text | the contract's statuses and problems, repeats alike, a clean audit |
 //! | [`geo_index`] | upserts, removals and searches | both indexes answer as the plainest search does, to the bit |
+//! | [`geofencing_zones`] | a GBFS feed of zones, also one whose verdicts are known | GBFS's precedence, points in rings exactly, errors that say where |
 //!
 //! `cargo xtask fuzz` explores; `cargo test -p rideplane-fuzz` replays the corpora and some thousand mutations.
 
@@ -25,6 +26,7 @@ mod provider;
 mod text;
 mod unlock;
 mod webhook;
+mod zones;
 
 pub use booking::booking_commands;
 pub use geo::geo_index;
@@ -35,12 +37,13 @@ pub use pricing::pricing_plan;
 pub use text::{config, fleet_file, trip_rows};
 pub use unlock::{signed_ack, signed_command, unlock_decode};
 pub use webhook::webhook;
+pub use zones::geofencing_zones;
 
 /// A target: bytes in, a panic when a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target under its name, which is also that of its corpus.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("booking_commands", booking_commands),
     ("payment_facts", payment_facts),
     ("unlock_decode", unlock_decode),
@@ -49,6 +52,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("fleet_file", fleet_file),
     ("config", config),
     ("geo_index", geo_index),
+    ("geofencing_zones", geofencing_zones),
     ("webhook", webhook),
     ("http_requests", http_requests),
 ];

@@ -10,7 +10,7 @@ fn mutations(target: &str) -> u64 {
     match target {
         "unlock_decode" => 400,
         "http_requests" => 300,
-        "geo_index" => 250,
+        "geo_index" | "geofencing_zones" => 250,
         "booking_commands" | "trip_rows" | "fleet_file" => 500,
         "payment_facts" | "config" => 800,
         _ => 2_000,
@@ -134,6 +134,7 @@ mod mutated {
         fleet_file,
         config,
         geo_index,
+        geofencing_zones,
         webhook,
         http_requests
     );
