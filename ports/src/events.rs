@@ -166,10 +166,7 @@ const SMALL: usize = 512;
 const LARGE: usize = 4_096;
 
 fn json<T: Serialize>(event: &T, room: usize) -> Result<String, PortError> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+    crate::json::text(event, room).map_err(|error| {
         PortError::new(Kind::Corrupt, "outbox.encode", "an event can't be written as JSON").with_source(error)
-    };
-    let mut text = Vec::with_capacity(room);
-    serde_json::to_writer(&mut text, event).map_err(|error| failed(error.into()))?;
-    String::from_utf8(text).map_err(|error| failed(error.into()))
+    })
 }

@@ -24,8 +24,10 @@ mod decorators;
 mod error;
 mod events;
 mod host;
+mod json;
 mod notify;
 mod payment;
+mod prepared;
 mod retry;
 mod store;
 mod vehicle;
@@ -37,6 +39,7 @@ pub use events::{Delivery, Envelope, EventPublisher, EventSource, Inbox, Outbox,
 pub use host::{Clock, CommandSigner, DemandModel, Ids};
 pub use notify::{Channel, Notification, NotificationKind, Notifier};
 pub use payment::PaymentGateway;
+pub use prepared::{PreparedChange, PreparedCommit};
 pub use retry::{Backoff, Retried, Sleep};
 pub use store::{
     AggregateDump, AggregateKey, AuditSource, BookingChange, BookingFilter, Commit, CommitError, Due,

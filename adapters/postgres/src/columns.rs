@@ -1,12 +1,11 @@
 //! The commits of a batch as `commit_batch` of the schema takes them: one array a column.
 
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{AggregateKey, CommitError, IdempotencyRecord};
+use rideplane_ports::{AggregateKey, CommitError, IdempotencyRecord, PreparedCommit};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 
 use crate::literal::{Literals, Parameters};
-use crate::prepared::Prepared;
 use crate::{rows, sql};
 
 /// How many arrays a call has.
@@ -73,7 +72,7 @@ impl<'a> Records<'a> {
 }
 
 /// The arguments of one call for these commits, each under its place in the slice.
-pub(crate) fn arguments(commits: &[&Prepared]) -> Result<PgArguments, BoxDynError> {
+pub(crate) fn arguments(commits: &[&PreparedCommit]) -> Result<PgArguments, BoxDynError> {
     let mut row = PgArguments::default();
     // Grown step by step, hundreds of kB would be moved several times.
     sqlx::Arguments::reserve(&mut row, COLUMNS, commits.iter().map(|commit| size(commit)).sum());
@@ -82,7 +81,7 @@ pub(crate) fn arguments(commits: &[&Prepared]) -> Result<PgArguments, BoxDynErro
 }
 
 /// About how many bytes a commit takes.
-fn size(commit: &Prepared) -> usize {
+fn size(commit: &PreparedCommit) -> usize {
     let states = commit.vehicles.iter().map(|change| change.json.len());
     let states = states.chain(commit.bookings.iter().map(|change| change.json.len()));
     let events = commit.events.iter().map(|event| event.data.len());
@@ -90,13 +89,13 @@ fn size(commit: &Prepared) -> usize {
 }
 
 /// The same call with its arguments written out.
-pub(crate) fn text(commits: &[&Prepared]) -> Result<String, BoxDynError> {
+pub(crate) fn text(commits: &[&PreparedCommit]) -> Result<String, BoxDynError> {
     let mut row = Literals::default();
     add(commits, &mut row)?;
     Ok(format!("{}({})", sql::COMMIT_BATCH_CALL, row.as_str()))
 }
 
-fn add(commits: &[&Prepared], row: &mut impl Parameters) -> Result<(), BoxDynError> {
+fn add(commits: &[&PreparedCommit], row: &mut impl Parameters) -> Result<(), BoxDynError> {
     let mut numbered = Vec::with_capacity(commits.len());
     for (number, commit) in commits.iter().enumerate() {
         numbered.push((i32::try_from(number)?, *commit));
@@ -109,21 +108,20 @@ fn add(commits: &[&Prepared], row: &mut impl Parameters) -> Result<(), BoxDynErr
     quotas(&numbered, row)
 }
 
-type Numbered<'a> = [(i32, &'a Prepared)];
+type Numbered<'a> = [(i32, &'a PreparedCommit)];
 
 fn vehicles(commits: &Numbered<'_>, row: &mut impl Parameters) -> Result<(), BoxDynError> {
     let mut rows = Aggregates::default();
     let mut epoch: Vec<i64> = Vec::new();
     let mut watched: Vec<Option<bool>> = Vec::new();
     for (number, commit) in commits {
-        let moved = commit.events.iter().any(|event| is_watch(&event.name));
         for change in &commit.vehicles {
             let vehicle = &change.stored.state;
             rows.add(*number, vehicle.id.to_string(), (change.expected.0, change.stored.version.0))?;
             rows.deadline.push(change.deadline.map(Timestamp::as_micros));
             rows.state.push(&change.json);
             epoch.push(vehicle.epoch.0.try_into()?);
-            watched.push(moved.then(|| change.is_watched()));
+            watched.push(commit.moves_watch.then(|| vehicle.is_watched()));
         }
     }
     row.add(rows.commit)?;
@@ -214,14 +212,14 @@ fn quotas(commits: &Numbered<'_>, row: &mut impl Parameters) -> Result<(), BoxDy
     row.add(all().map(|(_, quota)| i64::from(quota.max)).collect::<Vec<_>>())
 }
 
-/// Whether the event can move a vehicle in or out of those whose silence would be news.
-fn is_watch(event: &str) -> bool {
-    ["VehicleRegistered", "VehicleCameOnline", "VehicleWentOffline", "VehicleRetired"].contains(&event)
-}
-
 /// A row of `commit_batch`'s answer as an error: `change` counts from 1 where it is an
 /// aggregate's.
-pub(crate) fn refusal(commit: &Prepared, reason: &str, change: usize, current: i64) -> Option<CommitError> {
+pub(crate) fn refusal(
+    commit: &PreparedCommit,
+    reason: &str,
+    change: usize,
+    current: i64,
+) -> Option<CommitError> {
     let place = change.saturating_sub(1);
     match reason {
         "vehicle" => commit.vehicles.get(place).map(|change| CommitError::VersionConflict {

@@ -39,7 +39,6 @@ mod gather;
 mod inbox;
 mod literal;
 mod outbox;
-mod prepared;
 mod rows;
 mod schema;
 mod sql;

@@ -11,7 +11,7 @@ use rideplane_core::ids::{BookingId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{
     BookingFilter, Commit, CommitError, Due, IdempotencyId, IdempotencyRecord, Kind, Page, PortError,
-    Profile, Store, Stored, Telemetry, VehicleRecord,
+    PreparedCommit, Profile, Store, Stored, Telemetry, VehicleRecord,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use tokio::sync::Notify;
@@ -22,7 +22,6 @@ use crate::config::PostgresConfig;
 use crate::database::Database;
 use crate::gather::{Desk, desk};
 use crate::outbox::{Lease, wake};
-use crate::prepared::Prepared;
 use crate::rows::{self, Result, Row, arguments};
 use crate::schema::{self, Migrated};
 use crate::sql;
@@ -36,7 +35,7 @@ pub struct PostgresStore {
     pub(crate) database: Arc<Database>,
     pub(crate) relay: Uuid,
     pub(crate) lease: Mutex<Option<Lease>>,
-    commits: Desk<Box<Prepared>, Answer>,
+    commits: Desk<Box<PreparedCommit>, Answer>,
     reports: Desk<Vec<Telemetry>, Result<()>>,
     batches: Arc<AtomicU64>,
     writing: Mutex<Vec<JoinHandle<()>>>,
@@ -161,7 +160,7 @@ impl Store for PostgresStore {
         if commit.is_empty() {
             return Ok(());
         }
-        let prepared = Box::new(Prepared::new(commit)?);
+        let prepared = Box::new(PreparedCommit::try_from(commit)?);
         self.commits.ask("store.commit", prepared).await?
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rideplane_core::ids::{BookingId, UserId, VehicleId, Version};
-use rideplane_ports::{AggregateKey, CommitError, IdempotencyId, Kind, PortError};
+use rideplane_ports::{AggregateKey, CommitError, IdempotencyId, Kind, PortError, PreparedCommit};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
@@ -22,7 +22,6 @@ use crate::config::PostgresConfig;
 use crate::database::{Database, exchange, exchange_text};
 use crate::failure::Failure;
 use crate::gather::{Op, Tray};
-use crate::prepared::Prepared;
 use crate::sql;
 
 const COMMIT: &str = "store.commit";
@@ -37,11 +36,11 @@ const TRUSTED: Duration = Duration::from_secs(1);
 pub(crate) type Answer = std::result::Result<(), CommitError>;
 
 /// A commit that waits for its batch.
-pub(crate) type Waiting = Op<Box<Prepared>, Answer>;
+pub(crate) type Waiting = Op<Box<PreparedCommit>, Answer>;
 
 pub(crate) struct Writer {
     pub(crate) database: Arc<Database>,
-    pub(crate) tray: Tray<Box<Prepared>, Answer>,
+    pub(crate) tray: Tray<Box<PreparedCommit>, Answer>,
     /// How many transactions were committed.
     pub(crate) batches: Arc<AtomicU64>,
     /// Tells that there are events for the bus.
@@ -69,7 +68,7 @@ enum Call {
 }
 
 impl Call {
-    fn of(commits: &[&Prepared], written: bool) -> std::result::Result<Self, BoxDynError> {
+    fn of(commits: &[&PreparedCommit], written: bool) -> std::result::Result<Self, BoxDynError> {
         Ok(if written { Self::Written(text(commits)?) } else { Self::Bound(arguments(commits)?) })
     }
 
@@ -100,7 +99,7 @@ impl Writer {
                 break;
             }
             let batch = independent(&mut put_aside, limit);
-            let commits: Vec<&Prepared> = batch.iter().map(|op| &*op.work).collect();
+            let commits: Vec<&PreparedCommit> = batch.iter().map(|op| &*op.work).collect();
             let answers = self.carry_out(&commits).await;
             if !put_aside.is_empty() {
                 put_aside = answer_losers(put_aside, &commits, &answers);
@@ -117,7 +116,7 @@ impl Writer {
         }
     }
 
-    async fn carry_out(&mut self, commits: &[&Prepared]) -> Answers {
+    async fn carry_out(&mut self, commits: &[&PreparedCommit]) -> Answers {
         let mut attempt = 1;
         loop {
             match self.attempt(commits).await {
@@ -138,7 +137,7 @@ impl Writer {
         }
     }
 
-    async fn one_by_one(&mut self, commits: &[&Prepared]) -> Answers {
+    async fn one_by_one(&mut self, commits: &[&PreparedCommit]) -> Answers {
         let mut all = Answers::with_capacity(commits.len());
         for commit in commits {
             match self.attempt(&[*commit]).await {
@@ -150,7 +149,7 @@ impl Writer {
     }
 
     /// Carries all of it out in one transaction, or nothing.
-    async fn attempt(&mut self, commits: &[&Prepared]) -> std::result::Result<Answers, Failure> {
+    async fn attempt(&mut self, commits: &[&PreparedCommit]) -> std::result::Result<Answers, Failure> {
         let config = &self.database.config;
         let call = Call::of(commits, config.transaction_pooling)
             .map_err(|error| Failure::Refused(sqlx::Error::Encode(error)))?;
@@ -200,7 +199,7 @@ impl Writer {
     }
 }
 
-fn answers(commits: &[&Prepared], rows: &[PgRow]) -> Answers {
+fn answers(commits: &[&PreparedCommit], rows: &[PgRow]) -> Answers {
     let mut answers: Answers = commits.iter().map(|_| (Ok(()), None)).collect();
     for row in rows {
         let (Some((place, error)), current) = understood(commits, row) else { continue };
@@ -212,7 +211,7 @@ fn answers(commits: &[&Prepared], rows: &[PgRow]) -> Answers {
 }
 
 /// Which commit a row of the answer refuses and why, and the version that its aggregate has.
-fn understood(commits: &[&Prepared], row: &PgRow) -> (Option<(usize, CommitError)>, Option<Version>) {
+fn understood(commits: &[&PreparedCommit], row: &PgRow) -> (Option<(usize, CommitError)>, Option<Version>) {
     let read = || -> sqlx::Result<(i32, String, i32, i64)> {
         Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
     };
@@ -228,7 +227,7 @@ fn understood(commits: &[&Prepared], row: &PgRow) -> (Option<(usize, CommitError
     (Some((place, error)), u64::try_from(current).ok().map(Version))
 }
 
-fn changes(commit: &Prepared) -> impl Iterator<Item = (AggregateKey, Version, Version)> {
+fn changes(commit: &PreparedCommit) -> impl Iterator<Item = (AggregateKey, Version, Version)> {
     let vehicles = commit.vehicles.iter().map(|change| {
         (AggregateKey::Vehicle(change.stored.state.id.clone()), change.expected, change.stored.version)
     });
@@ -247,14 +246,14 @@ enum Name<'a> {
     Quota(&'a UserId),
 }
 
-fn names(commit: &Prepared) -> impl Iterator<Item = Name<'_>> {
+fn names(commit: &PreparedCommit) -> impl Iterator<Item = Name<'_>> {
     let vehicles = commit.vehicles.iter().map(|change| Name::Vehicle(&change.stored.state.id));
     let bookings = commit.bookings.iter().map(|change| Name::Booking(change.stored.state.id));
     let quota = commit.quota.iter().map(|quota| Name::Quota(&quota.user_id));
     vehicles.chain(bookings).chain(key(commit)).chain(quota)
 }
 
-fn key(commit: &Prepared) -> Option<Name<'_>> {
+fn key(commit: &PreparedCommit) -> Option<Name<'_>> {
     commit.idempotency.as_ref().map(|write| Name::Key(&write.id))
 }
 
@@ -281,7 +280,11 @@ fn independent(waiting: &mut VecDeque<Waiting>, limit: usize) -> Vec<Waiting> {
 
 /// Answers those whose expectation can't hold any more after a batch: versions only rise. The rest waits for the next one. Who
 /// meets its own idempotency key asks the database: it must hear of that first.
-fn answer_losers(waiting: VecDeque<Waiting>, commits: &[&Prepared], answers: &Answers) -> VecDeque<Waiting> {
+fn answer_losers(
+    waiting: VecDeque<Waiting>,
+    commits: &[&PreparedCommit],
+    answers: &Answers,
+) -> VecDeque<Waiting> {
     let mut reached: HashMap<AggregateKey, Version> = HashMap::new();
     let mut written = HashSet::new();
     for (commit, (answer, current)) in commits.iter().zip(answers) {

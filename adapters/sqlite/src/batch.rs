@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use rideplane_core::ids::{BookingId, UserId, VehicleId, Version};
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{AggregateKey, CommitError, IdempotencyId, IdempotencyRecord, Kind, PortError, Quota};
+use rideplane_ports::{
+    AggregateKey, CommitError, IdempotencyId, IdempotencyRecord, Kind, PortError, PreparedChange,
+    PreparedCommit, Quota,
+};
 use rusqlite::Connection;
 
 use crate::cache::Memory;
 use crate::lookups;
-use crate::prepared::{Changed, Prepared};
 use crate::writer::Work;
 
 const COMMIT: &str = "store.commit";
@@ -104,7 +106,7 @@ impl Known {
     }
 
     /// Accepts the commit and takes its effects into account, or says why not and leaves everything as it was.
-    pub(crate) fn judge(&mut self, commit: &Prepared) -> Result<(), CommitError> {
+    pub(crate) fn judge(&mut self, commit: &PreparedCommit) -> Result<(), CommitError> {
         if let Some(write) = &commit.idempotency {
             let current = self.idempotency.get(&write.id).cloned().flatten();
             if current.as_deref() != write.expected.as_ref() {
@@ -137,7 +139,7 @@ impl Known {
         Err(CommitError::QuotaExceeded { oldest: counted().min().copied().unwrap_or(quota.since) })
     }
 
-    fn accept(&mut self, commit: &Prepared) {
+    fn accept(&mut self, commit: &PreparedCommit) {
         for change in &commit.vehicles {
             self.vehicles.insert(change.stored.state.id.clone(), change.stored.version);
         }
@@ -165,7 +167,7 @@ fn expect(
     Err(CommitError::VersionConflict { key: key(), expected })
 }
 
-fn once<T, K: Hash + Eq>(changes: &[Changed<T>], id: impl Fn(&T) -> K) -> Result<(), PortError> {
+fn once<T, K: Hash + Eq>(changes: &[PreparedChange<T>], id: impl Fn(&T) -> K) -> Result<(), PortError> {
     let mut seen = HashSet::new();
     if changes.len() < 2 || changes.iter().all(|change| seen.insert(id(&change.stored.state))) {
         return Ok(());

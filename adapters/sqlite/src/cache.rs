@@ -11,9 +11,10 @@ use rideplane_core::booking::Booking;
 use rideplane_core::fleet::Vehicle;
 use rideplane_core::ids::{BookingId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{AggregateKey, IdempotencyId, IdempotencyRecord, Profile, Stored, Telemetry};
+use rideplane_ports::{
+    AggregateKey, IdempotencyId, IdempotencyRecord, PreparedCommit, Profile, Stored, Telemetry,
+};
 
-use crate::prepared::Prepared;
 use crate::waiting::Waiting;
 
 /// A bounded map that forgets what was not used for long: two generations, the older of which goes as a whole.
@@ -161,7 +162,7 @@ impl Rows {
     }
 
     /// The same as the statements that write a commit.
-    pub(crate) fn take(&mut self, commit: &Prepared, first_event: i64) {
+    pub(crate) fn take(&mut self, commit: &PreparedCommit, first_event: i64) {
         for change in &commit.vehicles {
             let id = change.stored.state.id.clone();
             if let Some(deadlines) = &mut self.deadlines {

@@ -34,7 +34,6 @@ mod inbox;
 mod lookups;
 mod open;
 mod outbox;
-mod prepared;
 mod readers;
 mod rows;
 mod statements;

@@ -3,10 +3,11 @@
 
 use rideplane_core::charge::Charge;
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{Envelope, IdempotencyRecord, IdempotencyWrite, LedgerEntry, Profile, Telemetry};
+use rideplane_ports::{
+    Envelope, IdempotencyRecord, IdempotencyWrite, LedgerEntry, PreparedCommit, Profile, Telemetry,
+};
 use rusqlite::{CachedStatement, Connection, Result, params};
 
-use crate::prepared::Prepared;
 use crate::rows;
 use crate::waiting::EventKey;
 
@@ -51,15 +52,14 @@ const PUBLISHED_EVENT: &str = "DELETE FROM outbox WHERE seq = (SELECT seq FROM e
     WHERE aggregate_type = ?1 AND aggregate_id = ?2 AND aggregate_version = ?3)";
 
 /// Writes everything of a commit and returns the number of its first event; the others follow one by one.
-pub(crate) fn commit(connection: &Connection, commit: &Prepared) -> Result<i64> {
-    let watch = commit.events.iter().any(|event| is_watch(&event.name));
+pub(crate) fn commit(connection: &Connection, commit: &PreparedCommit) -> Result<i64> {
     for change in &commit.vehicles {
         let id = change.stored.state.id.as_str();
         let deadline = change.deadline.map(Timestamp::as_micros);
         let row = params![id, change.stored.version.0, deadline, change.json];
         connection.prepare_cached(VEHICLE)?.execute(row)?;
-        if watch {
-            connection.prepare_cached(WATCHED)?.execute(params![id, change.is_watched()])?;
+        if commit.moves_watch {
+            connection.prepare_cached(WATCHED)?.execute(params![id, change.stored.state.is_watched()])?;
         }
     }
     for change in &commit.bookings {
@@ -174,9 +174,4 @@ pub(crate) fn published_events(connection: &Connection, events: &[EventKey]) -> 
         outbox.execute(params![aggregate.kind(), aggregate.id(), version.0])?;
     }
     Ok(())
-}
-
-/// Whether the event can move a vehicle in or out of those whose silence would be news.
-fn is_watch(event: &str) -> bool {
-    ["VehicleRegistered", "VehicleCameOnline", "VehicleWentOffline", "VehicleRetired"].contains(&event)
 }

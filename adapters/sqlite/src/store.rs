@@ -11,7 +11,7 @@ use rideplane_core::ids::{BookingId, UserId, VehicleId};
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{
     BookingFilter, Commit, CommitError, Due, IdempotencyId, IdempotencyRecord, Kind, Page, PortError,
-    Profile, Store, Stored, Telemetry, VehicleRecord,
+    PreparedCommit, Profile, Store, Stored, Telemetry, VehicleRecord,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +20,6 @@ use crate::cache::{Memory, Rows};
 use crate::config::SqliteConfig;
 use crate::lookups;
 use crate::open;
-use crate::prepared::Prepared;
 use crate::readers::Readers;
 use crate::rows::{self, Result, Source};
 use crate::writer::{Op, Outcome, Work, Writer};
@@ -190,7 +189,7 @@ impl Store for SqliteStore {
         if commit.is_empty() {
             return Ok(());
         }
-        let prepared = Box::new(Prepared::new(commit)?);
+        let prepared = Box::new(PreparedCommit::try_from(commit)?);
         match self.ask(Work::Commit(prepared)).await? {
             Outcome::Done | Outcome::News(_) => Ok(()),
             Outcome::Refused(error) => Err(error),

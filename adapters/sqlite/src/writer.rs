@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rideplane_core::time::Timestamp;
-use rideplane_ports::{CommitError, Kind, PortError, Profile, Telemetry};
+use rideplane_ports::{CommitError, Kind, PortError, PreparedCommit, Profile, Telemetry};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::Known;
 use crate::cache::{Deadlines, Memory};
 use crate::config::SqliteConfig;
-use crate::prepared::Prepared;
 use crate::rows::{Result, SQLITE_BUSY, SQLITE_CONSTRAINT, SQLITE_FULL, Source, failed_read, primary_code};
 use crate::waiting::EventKey;
 use crate::{open, statements};
@@ -24,7 +23,7 @@ use crate::{open, statements};
 /// What is asked of the writer.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Commit(Box<Prepared>),
+    Commit(Box<PreparedCommit>),
     Telemetry(Vec<Telemetry>),
     Profile { profile: Profile, json: String },
     Published(Vec<EventKey>),
@@ -313,7 +312,7 @@ impl Writer {
 }
 
 impl Work {
-    pub(crate) fn commit(&self) -> Option<&Prepared> {
+    pub(crate) fn commit(&self) -> Option<&PreparedCommit> {
         match self {
             Self::Commit(commit) => Some(commit),
             Self::Telemetry(_)
@@ -329,7 +328,7 @@ impl Work {
 /// Work that was written, with what its writing told.
 enum Written<'w> {
     /// A commit, with the number of its first event.
-    Commit(&'w Prepared, i64),
+    Commit(&'w PreparedCommit, i64),
     /// Published events, by their numbers where memory knew them.
     Published(Option<Vec<i64>>),
     Other(&'w Work),

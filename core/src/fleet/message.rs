@@ -176,6 +176,25 @@ impl Event {
             Self::VehicleRetired => "VehicleRetired",
         }
     }
+
+    /// Whether it can make [`Vehicle::is_watched`](super::Vehicle::is_watched) another than it was, or gives the first answer.
+    #[must_use]
+    pub const fn moves_watch(&self) -> bool {
+        match self {
+            Self::VehicleRegistered { .. }
+            | Self::VehicleWentOffline { .. }
+            | Self::VehicleCameOnline { .. }
+            | Self::VehicleRetired => true,
+            Self::VehicleUpdated { .. }
+            | Self::VehicleReserved { .. }
+            | Self::VehicleUnlocked { .. }
+            | Self::VehicleLocked { .. }
+            | Self::VehicleReleased { .. }
+            | Self::VehicleQuarantineEnded { .. }
+            | Self::VehicleMaintenanceStarted { .. }
+            | Self::VehicleReturnedToService => false,
+        }
+    }
 }
 
 /// Why a command to a vehicle is refused.

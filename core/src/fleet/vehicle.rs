@@ -113,6 +113,20 @@ impl Vehicle {
         }
     }
 
+    /// Whether its silence would be news: it is online and not retired.
+    #[must_use]
+    pub const fn is_watched(&self) -> bool {
+        let online = match self.presence {
+            Presence::Online => true,
+            Presence::Offline { .. } => false,
+        };
+        let retired = match self.service {
+            Service::Retired => true,
+            Service::InService | Service::Maintenance { .. } => false,
+        };
+        online && !retired
+    }
+
     /// What keeps a booking that does not hold it from reserving it at `now`; `None` when nothing does.
     /// Of several reasons the one that lasts longest for the rider: service, then presence, then rental.
     #[must_use]

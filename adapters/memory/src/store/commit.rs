@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rideplane_core::booking::Booking;
-use rideplane_core::fleet::{Presence, Service, Vehicle};
+use rideplane_core::fleet::Vehicle;
 use rideplane_core::ids::{VehicleId, Version};
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{
@@ -120,7 +120,7 @@ impl Tables {
             at,
             change.events.into_iter().map(|event| Body::Vehicle(id.clone(), event)),
         );
-        let now = listens(&change.state);
+        let now = change.state.is_watched();
         let current = Stored { state: change.state, version };
         let (before, moved) = match self.vehicles.get_mut(&id) {
             Some(row) => row.replace(current, change.deadline, facts),
@@ -130,7 +130,7 @@ impl Tables {
             }
         };
         self.move_deadline(moved, || AggregateKey::Vehicle(id.clone()));
-        let listened = before.as_ref().is_some_and(|stored| listens(&stored.state));
+        let listened = before.as_ref().is_some_and(|stored| stored.state.is_watched());
         if listened != now {
             self.listen(&id, now);
         }
@@ -227,9 +227,4 @@ impl<T> Row<T> {
         self.facts.extend(facts);
         (Some(before), moved)
     }
-}
-
-/// Whether the vehicle is expected to report.
-fn listens(vehicle: &Vehicle) -> bool {
-    vehicle.presence == Presence::Online && vehicle.service != Service::Retired
 }

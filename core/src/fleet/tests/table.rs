@@ -1,5 +1,6 @@
 //! Every kind of state meets every kind of command.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::*;
@@ -165,6 +166,25 @@ fn listable_is_exactly_what_a_stranger_may_reserve() {
         }
     }
     assert_eq!(listed, ["available / online / in service", "quarantined until now / online / in service"]);
+}
+
+#[test]
+fn silence_is_news_of_what_is_online_and_only_some_events_change_that() {
+    let (mut moved, mut named) = (BTreeSet::new(), BTreeSet::new());
+    for (name, state) in states() {
+        let before = state.as_ref().map(Vehicle::is_watched);
+        if let Some(watched) = before {
+            assert_eq!(watched, name.contains("online") && !name.contains("retired"), "{name}");
+        }
+        for (_, command) in commands() {
+            for event in decide_at(&state, &command, NOW).unwrap_or_default() {
+                let after = Vehicle::evolve(state.clone(), &event).map(|vehicle| vehicle.is_watched());
+                moved.extend((before != after).then(|| event.name()));
+                named.extend(event.moves_watch().then(|| event.name()));
+            }
+        }
+    }
+    assert_eq!(moved, named);
 }
 
 #[test]
