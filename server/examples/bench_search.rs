@@ -9,13 +9,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rideplane_core::charge::Charge;
-use rideplane_core::fleet::{FormFactor, PropulsionType};
 use rideplane_core::geo::Point;
-use rideplane_core::ids::{PlanId, VehicleId, VehicleTypeId, Version};
-use rideplane_core::time::Timestamp;
+use rideplane_core::ids::Version;
 use rideplane_memory::{IndexAvailability, SystemClock};
-use rideplane_ports::{Availability, AvailabilityUpdate, Clock, Listing, Nearest, Source};
+use rideplane_ports::conformance::fixtures::{listing, vehicle_id};
+use rideplane_ports::{Availability, AvailabilityUpdate, Clock, Nearest, Source};
 use rideplane_postgres::{PostgresAvailability, PostgresConfig, PostgresStore};
 use rideplane_redis::{CacheConfig, CachedAvailability};
 use rideplane_services::{DATABASE, Postgres, PostgresOptions, Redis};
@@ -168,23 +166,8 @@ impl City {
     }
 }
 
-fn vehicle_id(n: u32) -> VehicleId {
-    VehicleId::new(format!("sc-{n:05}")).unwrap()
-}
-
 fn free(n: u32, version: u64, position: Point) -> AvailabilityUpdate {
-    let listing = Listing {
-        vehicle_id: vehicle_id(n),
-        vehicle_type: VehicleTypeId::new("scooter").unwrap(),
-        form_factor: FormFactor::ScooterStanding,
-        propulsion_type: PropulsionType::Electric,
-        plan_id: PlanId::new("scooter").unwrap(),
-        position,
-        charge: Some(Charge::from_basis_points(8_000)),
-        range_m: Some(20_000),
-        last_reported: Timestamp::EPOCH,
-    };
-    AvailabilityUpdate::Free(listing, Version(version))
+    AvailabilityUpdate::Free(listing(n, position), Version(version))
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same numbers in every run.

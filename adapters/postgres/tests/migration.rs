@@ -6,10 +6,9 @@ mod support;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use rideplane_core::fleet::{FormFactor, PropulsionType};
 use rideplane_core::ids::Version;
 use rideplane_ports::conformance::fixtures::{
-    Journey, at, idempotency_id, place, telemetry, user, vehicle_id,
+    Journey, at, idempotency_id, listing, place, telemetry, user, vehicle_id,
 };
 use rideplane_ports::{
     AggregateDump, AuditSource as _, Availability as _, AvailabilityUpdate, BookingFilter, Commit,
@@ -75,18 +74,7 @@ fn profile() -> Profile {
 }
 
 fn free(version: Version) -> AvailabilityUpdate {
-    let listing = Listing {
-        vehicle_id: vehicle_id(1),
-        vehicle_type: "scooter".parse().unwrap(),
-        form_factor: FormFactor::ScooterStanding,
-        propulsion_type: PropulsionType::Electric,
-        plan_id: "standard".parse().unwrap(),
-        position: place(10.0),
-        charge: None,
-        range_m: Some(20_000),
-        last_reported: at(0),
-    };
-    AvailabilityUpdate::Free(listing, version)
+    AvailabilityUpdate::Free(Listing { charge: None, ..listing(1, place(10.0)) }, version)
 }
 
 /// Journeys at every stage, with what belongs to them.

@@ -4,11 +4,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rideplane_core::charge::Charge;
-use rideplane_core::fleet::{FormFactor, PropulsionType};
 use rideplane_core::ids::Version;
-use rideplane_ports::conformance::fixtures::{at, place, vehicle_id};
-use rideplane_ports::{Availability as _, AvailabilityUpdate, Kind, Listing, Nearest};
+use rideplane_ports::conformance::fixtures::{at, listing, nearest, place, vehicle_id};
+use rideplane_ports::{Availability as _, AvailabilityUpdate, Kind};
 use rideplane_postgres::{PostgresAvailability, PostgresConfig, PostgresStore};
 use rideplane_services::{DATABASE, PASSWORD, Postgres, PostgresOptions, Proxy, Toxiproxy, USER};
 use serde_json::json;
@@ -25,30 +23,11 @@ fn config(address: SocketAddr) -> PostgresConfig {
 
 /// A vehicle so many metres north of where everybody looks.
 fn free(n: u32) -> AvailabilityUpdate {
-    let listing = Listing {
-        vehicle_id: vehicle_id(n),
-        vehicle_type: "scooter".parse().unwrap(),
-        form_factor: FormFactor::ScooterStanding,
-        propulsion_type: PropulsionType::Electric,
-        plan_id: "standard".parse().unwrap(),
-        position: place(f64::from(n)),
-        charge: Some(Charge::from_basis_points(8_000)),
-        range_m: Some(20_000),
-        last_reported: at(0),
-    };
-    AvailabilityUpdate::Free(listing, Version(1))
+    AvailabilityUpdate::Free(listing(n, place(f64::from(n))), Version(1))
 }
 
 async fn found_if_any(search: &PostgresAvailability) -> Option<Vec<String>> {
-    let query = Nearest {
-        center: place(0.0),
-        radius_m: 500.0,
-        limit: 10,
-        vehicle_type: None,
-        min_charge: None,
-        min_range_m: None,
-    };
-    let nearby = search.nearest(&query, at(0)).await.ok()?;
+    let nearby = search.nearest(&nearest(500.0), at(0)).await.ok()?;
     Some(nearby.vehicles.iter().map(|(listing, _)| listing.vehicle_id.to_string()).collect())
 }
 

@@ -10,12 +10,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rideplane_core::charge::Charge;
-use rideplane_core::fleet::{FormFactor, PropulsionType};
 use rideplane_core::geo::Point;
-use rideplane_core::ids::{PlanId, VehicleId, VehicleTypeId, Version};
+use rideplane_core::ids::{VehicleId, Version};
 use rideplane_core::time::{Span, Timestamp};
 use rideplane_memory::{IndexAvailability, ManualClock};
+use rideplane_ports::conformance::fixtures::listing;
 use rideplane_ports::{Availability, AvailabilityUpdate, Clock, Listing, Nearest, Source};
 use rideplane_redis::{CacheConfig, CachedAvailability};
 use rideplane_services::Redis;
@@ -186,20 +185,9 @@ fn query(center: Point) -> Nearest {
 }
 
 fn free(n: u32, version: u64, position: Point) -> AvailabilityUpdate {
-    free_id(VehicleId::new(format!("sc-{n:05}")).unwrap(), version, position)
+    AvailabilityUpdate::Free(listing(n, position), Version(version))
 }
 
 fn free_id(vehicle_id: VehicleId, version: u64, position: Point) -> AvailabilityUpdate {
-    let listing = Listing {
-        vehicle_id,
-        vehicle_type: VehicleTypeId::new("scooter").unwrap(),
-        form_factor: FormFactor::ScooterStanding,
-        propulsion_type: PropulsionType::Electric,
-        plan_id: PlanId::new("scooter").unwrap(),
-        position,
-        charge: Some(Charge::from_basis_points(8_000)),
-        range_m: Some(20_000),
-        last_reported: Timestamp::EPOCH,
-    };
-    AvailabilityUpdate::Free(listing, Version(version))
+    AvailabilityUpdate::Free(Listing { vehicle_id, ..listing(0, position) }, Version(version))
 }

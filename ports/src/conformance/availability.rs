@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use rideplane_core::charge::Charge;
 use rideplane_core::fleet::{FormFactor, PropulsionType};
 use rideplane_core::geo::{Point, distance_m};
-use rideplane_core::ids::{PlanId, VehicleTypeId, Version};
+use rideplane_core::ids::{VehicleTypeId, Version};
 
 use super::checks;
-use super::fixtures::{at, place, vehicle_id};
+use super::fixtures::{at, listing, nearest, place, vehicle_id};
 use crate::{Availability, AvailabilityUpdate, Listing, Nearest};
 
 /// Makes search indexes for the suite.
@@ -40,17 +40,21 @@ pub async fn run_all(factory: &dyn Factory) {
 /// "The nearest free vehicles, nearest first", at most `limit`, the radius included, each with its distance.
 pub async fn nearest_first_within_the_radius(factory: &dyn Factory) {
     let index = factory.fresh().await;
-    assert_eq!(found(&*index, &ask(1_000.0)).await, NONE, "nothing is found where nothing is");
+    assert_eq!(found(&*index, &nearest(1_000.0)).await, NONE, "nothing is found where nothing is");
     for (n, north) in [(1, 400.0), (2, 100.0), (3, 900.0), (4, 5_000.0), (5, 200.0)] {
         free(&*index, &[listing(n, place(north))]).await;
     }
-    assert_eq!(found(&*index, &ask(1_000.0)).await, [2, 5, 1, 3]);
-    assert_eq!(found(&*index, &Nearest { limit: 2, ..ask(1_000.0) }).await, [2, 5], "the nearest of them");
-    assert_eq!(found(&*index, &Nearest { limit: 0, ..ask(1_000.0) }).await, NONE);
+    assert_eq!(found(&*index, &nearest(1_000.0)).await, [2, 5, 1, 3]);
+    assert_eq!(
+        found(&*index, &Nearest { limit: 2, ..nearest(1_000.0) }).await,
+        [2, 5],
+        "the nearest of them"
+    );
+    assert_eq!(found(&*index, &Nearest { limit: 0, ..nearest(1_000.0) }).await, NONE);
     let third = distance_m(place(0.0), place(400.0));
-    assert_eq!(found(&*index, &ask(third)).await, [2, 5, 1], "the radius is included");
-    assert_eq!(found(&*index, &ask(third - 0.01)).await, [2, 5], "what is beyond is not");
-    let nearby = index.nearest(&ask(1_000.0), at(7)).await.unwrap();
+    assert_eq!(found(&*index, &nearest(third)).await, [2, 5, 1], "the radius is included");
+    assert_eq!(found(&*index, &nearest(third - 0.01)).await, [2, 5], "what is beyond is not");
+    let nearby = index.nearest(&nearest(1_000.0), at(7)).await.unwrap();
     for (listing, distance) in &nearby.vehicles {
         let exact = distance_m(place(0.0), listing.position);
         assert!((distance - exact).abs() < 0.001, "{distance} m is the great circle's {exact} m");
@@ -66,7 +70,7 @@ pub async fn a_long_answer_is_complete_or_the_nearest(factory: &dyn Factory) {
     free(&*index, &fleet).await;
     let mut expected: Vec<u32> = (0..1_201).collect();
     expected.sort_by_key(|n| n * 7 % 1_201);
-    let all = Nearest { limit: 5_000, ..ask(1_201.0) };
+    let all = Nearest { limit: 5_000, ..nearest(1_201.0) };
     assert_eq!(found(&*index, &all).await, expected);
     for limit in [990, 1_000, 1_050, 1_100, 1_150, 1_200] {
         assert_eq!(found(&*index, &Nearest { limit, ..all.clone() }).await, expected[..limit]);
@@ -84,9 +88,9 @@ pub async fn ties_go_by_id(factory: &dyn Factory) {
     for n in [30, 4, 200, 1, 5] {
         free(&*index, &[listing(n, place(50.0))]).await;
     }
-    assert_eq!(found(&*index, &ask(100.0)).await, [1, 4, 5, 30, 200]);
+    assert_eq!(found(&*index, &nearest(100.0)).await, [1, 4, 5, 30, 200]);
     assert_eq!(
-        found(&*index, &Nearest { limit: 3, ..ask(100.0) }).await,
+        found(&*index, &Nearest { limit: 3, ..nearest(100.0) }).await,
         [1, 4, 5],
         "a limit cuts ties by id"
     );
@@ -108,7 +112,7 @@ pub async fn filters_leave_out_what_does_not_say(factory: &dyn Factory) {
         ],
     )
     .await;
-    let all = ask(100.0);
+    let all = nearest(100.0);
     assert_eq!(found(&*index, &all).await, [1, 2, 3, 4], "without a filter all are found");
     assert_eq!(found(&*index, &Nearest { vehicle_type: Some(ebike), ..all.clone() }).await, [4]);
     let unknown = VehicleTypeId::new("hovercraft").unwrap();
@@ -127,13 +131,13 @@ pub async fn taken_vehicles_are_gone(factory: &dyn Factory) {
     let index = factory.fresh().await;
     free(&*index, &[listing(1, place(10.0)), listing(2, place(20.0))]).await;
     index.apply(&[taken(1, 2)]).await.unwrap();
-    assert_eq!(found(&*index, &ask(100.0)).await, [2]);
+    assert_eq!(found(&*index, &nearest(100.0)).await, [2]);
     index.apply(&[taken(99, 1)]).await.expect("who was never free can be taken");
     index.apply(&[AvailabilityUpdate::Free(listing(1, place(10.0)), Version(3))]).await.unwrap();
-    assert_eq!(found(&*index, &ask(100.0)).await, [1, 2]);
+    assert_eq!(found(&*index, &nearest(100.0)).await, [1, 2]);
     let freed = AvailabilityUpdate::Free(listing(2, place(5.0)), Version(3));
     index.apply(&[taken(2, 2), freed, taken(2, 4)]).await.unwrap();
-    assert_eq!(found(&*index, &ask(100.0)).await, [1], "changes are taken in in order");
+    assert_eq!(found(&*index, &nearest(100.0)).await, [1], "changes are taken in in order");
 }
 
 /// "A repeat changes nothing."
@@ -142,13 +146,13 @@ pub async fn a_repeat_changes_nothing(factory: &dyn Factory) {
     let one = listing(1, place(10.0));
     free(&*index, &[one.clone(), one.clone()]).await;
     free(&*index, std::slice::from_ref(&one)).await;
-    let nearby = index.nearest(&ask(100.0), at(1)).await.unwrap();
+    let nearby = index.nearest(&nearest(100.0), at(1)).await.unwrap();
     assert_eq!(nearby.vehicles.len(), 1, "a vehicle is listed once");
     assert_eq!(nearby.vehicles[0].0, one, "every field is kept");
     let gone = taken(1, 2);
     index.apply(&[gone.clone(), gone.clone()]).await.unwrap();
     index.apply(&[gone]).await.unwrap();
-    assert_eq!(found(&*index, &ask(100.0)).await, NONE);
+    assert_eq!(found(&*index, &nearest(100.0)).await, NONE);
 }
 
 /// A vehicle that moved is found where it is and no longer where it was, with what it says now.
@@ -165,8 +169,8 @@ pub async fn an_update_replaces_the_listing(factory: &dyn Factory) {
         ..listing(1, place(3_000.0))
     };
     free(&*index, std::slice::from_ref(&moved)).await;
-    assert_eq!(found(&*index, &ask(100.0)).await, [2]);
-    let there = Nearest { center: place(3_000.0), ..ask(100.0) };
+    assert_eq!(found(&*index, &nearest(100.0)).await, [2]);
+    let there = Nearest { center: place(3_000.0), ..nearest(100.0) };
     let nearby = index.nearest(&there, at(61)).await.unwrap();
     assert_eq!(nearby.vehicles.len(), 1);
     assert_eq!(nearby.vehicles[0].0, moved);
@@ -177,9 +181,9 @@ pub async fn an_older_change_is_passed_over(factory: &dyn Factory) {
     let index = factory.fresh().await;
     let freed = |version| AvailabilityUpdate::Free(listing(1, place(10.0)), Version(version));
     index.apply(&[taken(1, 5), freed(4)]).await.unwrap();
-    assert_eq!(found(&*index, &ask(100.0)).await, NONE, "claimed at version 5, free at version 4");
+    assert_eq!(found(&*index, &nearest(100.0)).await, NONE, "claimed at version 5, free at version 4");
     index.apply(&[freed(6), taken(1, 5)]).await.unwrap();
-    assert_eq!(found(&*index, &ask(100.0)).await, [1], "free at version 6, claimed at version 5");
+    assert_eq!(found(&*index, &nearest(100.0)).await, [1], "free at version 6, claimed at version 5");
 }
 
 /// Reports change no version: of one version the later report stands, in whatever order they are told. Of one report the
@@ -201,18 +205,18 @@ pub async fn of_one_version_the_later_report_stands(factory: &dyn Factory) {
         free_at(20, place(10.0), None),
     ] {
         index.apply(std::slice::from_ref(&older)).await.unwrap();
-        let nearby = index.nearest(&ask(100.0), at(30)).await.unwrap();
+        let nearby = index.nearest(&nearest(100.0), at(30)).await.unwrap();
         let listed: Vec<_> = nearby.vehicles.iter().map(|(listing, _)| listing).collect();
         assert_eq!(listed, here.listing().into_iter().collect::<Vec<_>>(), "after {older:?}");
     }
     // One call tells them in any order as well.
     index.apply(&[taken_at(1, 1, Some(40)), free_at(30, place(20.0), full)]).await.unwrap();
-    assert_eq!(found(&*index, &ask(100.0)).await, NONE, "it was ridden to where no ride may start");
+    assert_eq!(found(&*index, &nearest(100.0)).await, NONE, "it was ridden to where no ride may start");
     index.apply(&[free_at(50, place(30.0), None), free_at(50, place(30.0), full)]).await.unwrap();
-    let filled = Nearest { min_charge: full, ..ask(100.0) };
+    let filled = Nearest { min_charge: full, ..nearest(100.0) };
     assert_eq!(found(&*index, &filled).await, [1], "it was brought back, and an older report filled a gap");
     index.apply(&[taken(1, 2), free_at(60, place(10.0), full)]).await.unwrap();
-    assert_eq!(found(&*index, &ask(100.0)).await, NONE, "no report undoes a claim");
+    assert_eq!(found(&*index, &nearest(100.0)).await, NONE, "no report undoes a claim");
 }
 
 /// Two places on both sides of the 180th meridian are near each other.
@@ -220,7 +224,7 @@ pub async fn the_antimeridian_is_no_border(factory: &dyn Factory) {
     let index = factory.fresh().await;
     let point = |lat, lon| Point::new(lat, lon).unwrap();
     free(&*index, &[listing(1, point(-17.0, 179.9995)), listing(2, point(-17.0, -179.999))]).await;
-    let query = Nearest { center: point(-17.0, -179.9999), ..ask(200.0) };
+    let query = Nearest { center: point(-17.0, -179.9999), ..nearest(200.0) };
     assert_eq!(found(&*index, &query).await, [1, 2]);
 }
 
@@ -233,31 +237,6 @@ fn taken(n: u32, version: u64) -> AvailabilityUpdate {
 fn taken_at(n: u32, version: u64, reported: Option<i64>) -> AvailabilityUpdate {
     let (version, last_reported) = (Version(version), reported.map(at));
     AvailabilityUpdate::Taken { vehicle_id: vehicle_id(n), version, last_reported }
-}
-
-fn listing(n: u32, position: Point) -> Listing {
-    Listing {
-        vehicle_id: vehicle_id(n),
-        vehicle_type: VehicleTypeId::new("scooter").unwrap(),
-        form_factor: FormFactor::ScooterStanding,
-        propulsion_type: PropulsionType::Electric,
-        plan_id: PlanId::new("standard").unwrap(),
-        position,
-        charge: Some(Charge::from_basis_points(8_000)),
-        range_m: Some(20_000),
-        last_reported: at(0),
-    }
-}
-
-fn ask(radius_m: f64) -> Nearest {
-    Nearest {
-        center: place(0.0),
-        radius_m,
-        limit: 50,
-        vehicle_type: None,
-        min_charge: None,
-        min_range_m: None,
-    }
 }
 
 async fn free(index: &dyn Availability, listings: &[Listing]) {

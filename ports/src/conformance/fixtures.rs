@@ -19,8 +19,8 @@ use rideplane_core::unlock::{AckClaims, AckResult, PositionE7};
 use rideplane_core::{Context, Machine};
 
 use crate::{
-    BookingChange, Commit, IdempotencyId, IdempotencyKey, LedgerAccount, LedgerEntry, Stored, Telemetry,
-    VehicleChange,
+    BookingChange, Commit, IdempotencyId, IdempotencyKey, LedgerAccount, LedgerEntry, Listing, Nearest,
+    Stored, Telemetry, VehicleChange,
 };
 
 /// `second` seconds and a few microseconds after the beginning of the fixtures' time, which is in 2023.
@@ -56,6 +56,35 @@ pub fn telemetry(vehicle: u32, reported: Timestamp) -> Telemetry {
         charge: Some(Charge::from_basis_points(7_251)),
         range_m: Some(23_450),
         last_reported: reported,
+    }
+}
+
+/// What search shows of a scooter that stands there.
+#[must_use]
+pub fn listing(n: u32, position: Point) -> Listing {
+    Listing {
+        vehicle_id: vehicle_id(n),
+        vehicle_type: VehicleTypeId::new("scooter").expect("an id"),
+        form_factor: FormFactor::ScooterStanding,
+        propulsion_type: PropulsionType::Electric,
+        plan_id: PlanId::new("standard").expect("an id"),
+        position,
+        charge: Some(Charge::from_basis_points(8_000)),
+        range_m: Some(20_000),
+        last_reported: at(0),
+    }
+}
+
+/// The nearest 50 vehicles around `place(0.0)`, whatever they are.
+#[must_use]
+pub fn nearest(radius_m: f64) -> Nearest {
+    Nearest {
+        center: place(0.0),
+        radius_m,
+        limit: 50,
+        vehicle_type: None,
+        min_charge: None,
+        min_range_m: None,
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use rideplane_core::geo::Point;
 use rideplane_core::ids::Version;
-use rideplane_ports::conformance::fixtures::vehicle_id;
+use rideplane_ports::conformance::fixtures::{listing, vehicle_id};
 use rideplane_ports::{Availability as _, AvailabilityUpdate, Clock as _, Nearest, Source};
 use rideplane_services::Redis;
 
-use super::world::{Held, World, listing};
+use super::world::{Held, World};
 
 /// Degrees of the hash tag's region, four characters of a geohash.
 const REGION: (f64, f64) = (180.0 / 1_024.0, 360.0 / 1_024.0);

@@ -7,10 +7,11 @@ use rideplane_core::charge::Charge;
 use rideplane_core::geo::Point;
 use rideplane_core::ids::{VehicleTypeId, Version};
 use rideplane_core::time::Timestamp;
-use rideplane_ports::conformance::{availability, fixtures::at};
+use rideplane_ports::conformance::availability;
+use rideplane_ports::conformance::fixtures::{at, listing};
 use rideplane_ports::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, PortError, Source};
 
-use super::world::{Held, World, listing};
+use super::world::{Held, World};
 
 /// Asks twice and returns the second answer, which comes from the cache where it can.
 struct Twice(World);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rideplane_ports::conformance::fixtures::{at, place};
+use rideplane_ports::conformance::fixtures::{at, nearest, place};
 use rideplane_ports::{Availability as _, Clock as _, Nearest, Source};
 
-use super::world::{Held, NONE, World, ask, free, search, taken};
+use super::world::{Held, NONE, World, free, search, taken};
 
 #[tokio::test]
 async fn a_repeated_search_is_a_hit_until_the_ttl_ends() {
@@ -17,7 +17,7 @@ async fn a_repeated_search_is_a_hit_until_the_ttl_ends() {
     assert_eq!(world.search().await, (vec![1], Source::Cache));
     world.advance(29);
     assert_eq!(world.search().await, (vec![1], Source::Cache));
-    let nearby = world.cache.nearest(&ask(500.0), world.clock.now()).await.unwrap();
+    let nearby = world.cache.nearest(&nearest(500.0), world.clock.now()).await.unwrap();
     assert_eq!(nearby.as_of, at(0), "an answer says how old it is");
     world.advance(1);
     assert_eq!(world.search().await, (vec![1], Source::Index), "30 s are over");
@@ -162,7 +162,7 @@ async fn a_hundred_searches_that_miss_ask_the_inner_search_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_that_misses_everywhere_does_not_fill_everything_at_once() {
     let world = World::shared(Held::shut());
-    let there = |n: u32| Nearest { center: place(f64::from(n) * 5_000.0), ..ask(500.0) };
+    let there = |n: u32| Nearest { center: place(f64::from(n) * 5_000.0), ..nearest(500.0) };
     let searches: Vec<_> = (0..40)
         .map(|n| {
             let cache = Arc::clone(&world.cache);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rideplane_ports::conformance::fixtures::place;
+use rideplane_ports::conformance::fixtures::{nearest, place};
 use rideplane_ports::{Availability as _, BreakerState, Clock as _, Source};
 use rideplane_redis::CacheConfig;
 use rideplane_services::{Redis, Toxiproxy};
 use serde_json::json;
 
-use super::world::{Held, NONE, World, ask, free, search};
+use super::world::{Held, NONE, World, free, search};
 
 fn impatient(url: &str) -> CacheConfig {
     CacheConfig { timeout: Duration::from_millis(100), ..CacheConfig::new(url) }
@@ -106,7 +106,8 @@ async fn a_redis_that_evicts_or_is_full_loses_hits_and_nothing_else() {
         }
         for round in 0..2 {
             for n in 0..100 {
-                let query = rideplane_ports::Nearest { center: place(f64::from(n) * 300.0), ..ask(800.0) };
+                let query =
+                    rideplane_ports::Nearest { center: place(f64::from(n) * 300.0), ..nearest(800.0) };
                 let cached = world.cache.nearest(&query, world.clock.now()).await.unwrap();
                 let inner = world.inner.nearest(&query, world.clock.now()).await.unwrap();
                 assert_eq!(cached.vehicles, inner.vehicles, "{policy}, round {round}, place {n}");

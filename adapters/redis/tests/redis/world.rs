@@ -5,13 +5,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rideplane_core::charge::Charge;
-use rideplane_core::fleet::{FormFactor, PropulsionType};
-use rideplane_core::geo::Point;
-use rideplane_core::ids::{PlanId, VehicleTypeId, Version};
+use rideplane_core::ids::Version;
 use rideplane_core::time::{Span, Timestamp};
 use rideplane_memory::{IndexAvailability, ManualClock};
-use rideplane_ports::conformance::fixtures::{at, place, vehicle_id};
+use rideplane_ports::conformance::fixtures::{at, listing, nearest, place, vehicle_id};
 use rideplane_ports::{
     Availability, AvailabilityUpdate, Clock as _, Listing, Nearby, Nearest, PortError, Source,
 };
@@ -134,33 +131,8 @@ pub(crate) fn taken(n: u32, version: u64) -> AvailabilityUpdate {
     AvailabilityUpdate::Taken { vehicle_id: vehicle_id(n), version: Version(version), last_reported: None }
 }
 
-pub(crate) fn listing(n: u32, position: Point) -> Listing {
-    Listing {
-        vehicle_id: vehicle_id(n),
-        vehicle_type: VehicleTypeId::new("scooter").unwrap(),
-        form_factor: FormFactor::ScooterStanding,
-        propulsion_type: PropulsionType::Electric,
-        plan_id: PlanId::new("standard").unwrap(),
-        position,
-        charge: Some(Charge::from_basis_points(8_000)),
-        range_m: Some(20_000),
-        last_reported: at(0),
-    }
-}
-
-pub(crate) fn ask(radius_m: f64) -> Nearest {
-    Nearest {
-        center: place(0.0),
-        radius_m,
-        limit: 50,
-        vehicle_type: None,
-        min_charge: None,
-        min_range_m: None,
-    }
-}
-
 pub(crate) async fn search(cache: &dyn Availability, now: Timestamp) -> (Vec<u32>, Source) {
-    let nearby = cache.nearest(&ask(500.0), now).await.expect("a rider sees no error");
+    let nearby = cache.nearest(&nearest(500.0), now).await.expect("a rider sees no error");
     let number = |listing: &Listing| listing.vehicle_id.as_str().trim_start_matches("sc-").parse().unwrap();
     (nearby.vehicles.iter().map(|(listing, _)| number(listing)).collect(), nearby.source)
 }
