@@ -9,7 +9,9 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use rideplane_sim::{Bulk, Corpus, Defect, Plan, Profile, Scheme, Totals, hunt, replay_command, run, shrink};
+use rideplane_sim::{
+    Bulk, Corpus, Defect, Fault, Plan, Profile, Scheme, Totals, hunt, replay_command, run, shrink,
+};
 
 fn passes(plan: &Plan) -> u64 {
     let outcome = run(plan);
@@ -59,6 +61,22 @@ fn writing_a_history_down_does_not_change_it() {
     let quiet = run(&plan);
     let traced = run(&Plan { traced: true, ..plan });
     assert_eq!((quiet.events, quiet.calls, quiet.faults), (traced.events, traced.calls, traced.faults));
+}
+
+#[test]
+fn a_read_that_is_counted_as_stale_was_stale() {
+    let others: Vec<_> = Fault::ALL.into_iter().filter(|fault| *fault != Fault::StaleRead).collect();
+    let (mut log, mut counted) = (String::new(), 0);
+    for seed in 1..=6 {
+        let outcome = run(&Plan { traced: true, without: others.clone(), ..Plan::new(seed, Profile::Storm) });
+        counted += outcome.faults[Fault::StaleRead as usize];
+        log += &outcome.trace.unwrap().log(&[]);
+    }
+    for read in ["store.booking_of", "availability.nearest", "gateway.fetch_intent"] {
+        assert!(log.contains(&format!("{read}: stale read")), "{read} was never stale; take other seeds");
+    }
+    let happened = log.lines().filter(|line| line.ends_with(": stale read")).count();
+    assert_eq!(counted, happened as u64);
 }
 
 #[test]

@@ -199,11 +199,11 @@ impl PaymentGateway for Faulty<Provider> {
     async fn fetch_intent(&self, intent: &PaymentIntentId) -> Result<IntentSnapshot, PortError> {
         let fate = self.wire.go("gateway.fetch_intent", Mode::Read).await?;
         let before = if fate == OLD { self.inner.stale(intent) } else { None };
-        if before.is_some() {
-            self.wire.struck("gateway.fetch_intent", Fault::StaleRead);
-        }
         let answer = match before {
-            Some(before) => Ok(before),
+            Some(before) => {
+                self.wire.struck("gateway.fetch_intent", Fault::StaleRead);
+                Ok(before)
+            }
             None => self.inner.fetch_intent(intent).await,
         };
         self.wire.back(fate, "gateway.fetch_intent").await?;

@@ -73,9 +73,11 @@ impl Provider {
         Self { net, oracle, defect, books: Mutex::default() }
     }
 
-    /// What was true before the last change, if there was one.
+    /// What was true before the last change; of an intent that nobody changed yet, what is true.
     pub(crate) fn stale(&self, intent: &PaymentIntentId) -> Option<IntentSnapshot> {
-        self.books.lock().intents.get(intent)?.before.clone()
+        let books = self.books.lock();
+        let known = books.intents.get(intent)?;
+        Some(known.before.as_ref().unwrap_or(&known.snapshot).clone())
     }
 
     /// The customer finishes what the provider asked for, or fails at it.

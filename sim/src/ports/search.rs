@@ -68,3 +68,35 @@ impl Availability for ListSearch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rideplane_core::ids::Version;
+    use rideplane_ports::conformance::fixtures::{at, listing, nearest, place, vehicle_id};
+
+    use super::*;
+    use crate::episode::now_or_never;
+
+    #[test]
+    fn a_stale_search_shows_what_was_before_each_last_change() {
+        let search = ListSearch::default();
+        let taken = |n, version| AvailabilityUpdate::Taken {
+            vehicle_id: vehicle_id(n),
+            version: Version(version),
+            last_reported: None,
+        };
+        let free = |n| AvailabilityUpdate::Free(listing(n, place(f64::from(n))), Version(1));
+        now_or_never(search.apply(&[free(1), taken(2, 1)])).unwrap().unwrap();
+        now_or_never(
+            search.apply(&[taken(1, 2), AvailabilityUpdate::Free(listing(2, place(2.0)), Version(2))]),
+        )
+        .unwrap()
+        .unwrap();
+        // Older than what is known: changes nothing.
+        now_or_never(search.apply(&[free(1)])).unwrap().unwrap();
+        let shown = |nearby: Nearby| nearby.vehicles.into_iter().map(|(found, _)| found.vehicle_id).collect();
+        let now: Vec<_> = shown(now_or_never(search.nearest(&nearest(500.0), at(0))).unwrap().unwrap());
+        let before: Vec<_> = shown(search.stale(&nearest(500.0), at(0)));
+        assert_eq!((now, before), (vec![vehicle_id(2)], vec![vehicle_id(1)]));
+    }
+}
