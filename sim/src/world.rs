@@ -17,16 +17,16 @@ use serde_json::json;
 
 use crate::actors::fleet::{Fleet, place};
 use crate::coverage::Task;
-use crate::defects::{Defect, MutantGateway, MutantStore};
+use crate::defects::{Defect, MutantGateway, StoreMutant};
 use crate::faults::Rates;
 use crate::net::{Net, Owner, Part, Run, Spawn, Wire};
 use crate::oracle::Oracle;
 use crate::ports::bus::Bus;
+use crate::ports::database::Database;
 use crate::ports::faulty::Faulty;
 use crate::ports::host::{Broker, Messages, ServerClock, SimIds, SimSigner};
 use crate::ports::provider::Provider;
 use crate::ports::search::ListSearch;
-use crate::ports::watched::{Database, Watched};
 use crate::rng::Rng;
 use crate::signatures::{Scheme, Signatures};
 
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) bus: Arc<Bus>,
     pub(crate) truth: Arc<MemoryStore>,
     pub(crate) defect: Option<Defect>,
-    database: Arc<dyn Database>,
+    database: Arc<Database>,
     search: Arc<ListSearch>,
     signatures: Arc<Signatures>,
     apps: Mutex<Vec<App>>,
@@ -101,13 +101,10 @@ impl Shared {
             Fleet::new(Arc::clone(&net), Arc::clone(&oracle), Arc::clone(&signatures), size.vehicles, defect);
         let truth = Arc::new(MemoryStore::new());
         let bus = Arc::new(Bus::new(Arc::clone(&net), Arc::clone(&oracle), defect));
-        let watched = Watched::new(Arc::clone(&truth), Arc::clone(&oracle), Arc::clone(&net));
-        let database: Arc<dyn Database> = match defect {
-            Some(defect) if defect.in_store() => {
-                MutantStore::over(watched, Arc::clone(&truth), Arc::clone(&bus), defect)
-            }
-            Some(_) | None => Arc::new(watched),
-        };
+        let mutant = defect
+            .filter(|defect| defect.in_store())
+            .map(|defect| StoreMutant::new(Arc::clone(&truth), Arc::clone(&bus), defect));
+        let database = Database::new(Arc::clone(&truth), Arc::clone(&oracle), Arc::clone(&net), mutant);
         let shared = Arc::new(Self {
             provider: Arc::new(Provider::new(Arc::clone(&net), Arc::clone(&oracle), defect)),
             net,
@@ -116,7 +113,7 @@ impl Shared {
             bus,
             truth,
             defect,
-            database,
+            database: Arc::new(database),
             search: Arc::default(),
             signatures,
             apps: Mutex::default(),

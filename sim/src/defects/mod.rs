@@ -9,7 +9,7 @@ mod store;
 
 pub(crate) use gateway::MutantGateway;
 use serde::{Deserialize, Serialize};
-pub(crate) use store::MutantStore;
+pub(crate) use store::StoreMutant;
 
 /// What is wrong on purpose.
 #[derive(

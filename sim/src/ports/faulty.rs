@@ -22,9 +22,9 @@ use rideplane_ports::{
     VehicleLink, VehicleRecord,
 };
 
+use super::database::Database;
 use super::provider::Provider;
 use super::search::ListSearch;
-use super::watched::Database;
 use crate::faults::Fault;
 use crate::net::{Fate, Mode, Wire};
 
@@ -61,12 +61,12 @@ macro_rules! call {
     }};
 }
 #[async_trait]
-impl Store for Faulty<dyn Database> {
+impl Store for Faulty<Database> {
     async fn vehicle(&self, id: &VehicleId) -> Result<Option<Stored<Vehicle>>, PortError> {
-        call!(self, "store.vehicle", Read, self.inner.vehicle(id))
+        call!(self, "store.vehicle", Read, self.inner.store.vehicle(id))
     }
     async fn booking(&self, id: &BookingId) -> Result<Option<Stored<Booking>>, PortError> {
-        let found = call!(self, "store.booking", Read, self.inner.booking(id));
+        let found = call!(self, "store.booking", Read, self.inner.store.booking(id));
         self.saw(&found);
         found
     }
@@ -88,70 +88,70 @@ impl Store for Faulty<dyn Database> {
         answer
     }
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, PortError> {
-        call!(self, "store.due", Read, self.inner.due(now, limit))
+        call!(self, "store.due", Read, self.inner.store.due(now, limit))
     }
     async fn next_deadline(&self) -> Result<Option<Timestamp>, PortError> {
-        call!(self, "store.next_deadline", Read, self.inner.next_deadline())
+        call!(self, "store.next_deadline", Read, self.inner.store.next_deadline())
     }
     async fn silent_vehicles(&self, before: Timestamp, limit: usize) -> Result<Vec<VehicleId>, PortError> {
-        call!(self, "store.silent_vehicles", Read, self.inner.silent_vehicles(before, limit))
+        call!(self, "store.silent_vehicles", Read, self.inner.store.silent_vehicles(before, limit))
     }
     async fn bookings_of(
         &self,
         user: &UserId,
         filter: &BookingFilter,
     ) -> Result<Page<Stored<Booking>>, PortError> {
-        call!(self, "store.bookings_of", Read, self.inner.bookings_of(user, filter))
+        call!(self, "store.bookings_of", Read, self.inner.store.bookings_of(user, filter))
     }
     async fn vehicles(
         &self,
         after: Option<&VehicleId>,
         limit: usize,
     ) -> Result<Vec<VehicleRecord>, PortError> {
-        call!(self, "store.vehicles", Read, self.inner.vehicles(after, limit))
+        call!(self, "store.vehicles", Read, self.inner.store.vehicles(after, limit))
     }
     async fn telemetry(&self, id: &VehicleId) -> Result<Option<Telemetry>, PortError> {
-        call!(self, "store.telemetry", Read, self.inner.telemetry(id))
+        call!(self, "store.telemetry", Read, self.inner.store.telemetry(id))
     }
     async fn record_telemetry(&self, reports: &[Telemetry]) -> Result<(), PortError> {
-        call!(self, "store.record_telemetry", Write, self.inner.record_telemetry(reports))
+        call!(self, "store.record_telemetry", Write, self.inner.store.record_telemetry(reports))
     }
     async fn idempotency(&self, id: &IdempotencyId) -> Result<Option<IdempotencyRecord>, PortError> {
-        call!(self, "store.idempotency", Read, self.inner.idempotency(id))
+        call!(self, "store.idempotency", Read, self.inner.store.idempotency(id))
     }
     async fn profile(&self, user: &UserId) -> Result<Option<Profile>, PortError> {
-        call!(self, "store.profile", Read, self.inner.profile(user))
+        call!(self, "store.profile", Read, self.inner.store.profile(user))
     }
     async fn put_profile(&self, profile: &Profile) -> Result<(), PortError> {
-        call!(self, "store.put_profile", Write, self.inner.put_profile(profile))
+        call!(self, "store.put_profile", Write, self.inner.store.put_profile(profile))
     }
     async fn ping(&self) -> Result<(), PortError> {
-        call!(self, "store.ping", Pure, self.inner.ping())
+        call!(self, "store.ping", Pure, self.inner.store.ping())
     }
 }
 
 #[async_trait]
-impl Outbox for Faulty<dyn Database> {
+impl Outbox for Faulty<Database> {
     async fn pending(&self, limit: usize) -> Result<Vec<Envelope>, PortError> {
         call!(self, "outbox.pending", Read, self.inner.pending(limit))
     }
     async fn pending_count(&self) -> Result<u64, PortError> {
-        call!(self, "outbox.pending_count", Read, self.inner.pending_count())
+        call!(self, "outbox.pending_count", Read, self.inner.store.pending_count())
     }
     async fn mark_published(&self, events: &[Envelope], at: Timestamp) -> Result<(), PortError> {
-        let marked = call!(self, "outbox.mark_published", Write, self.inner.mark_published(events, at));
+        let marked = call!(self, "outbox.mark_published", Write, self.inner.store.mark_published(events, at));
         self.wire.net.has_moved();
         marked
     }
 }
 
 #[async_trait]
-impl Inbox for Faulty<dyn Database> {
+impl Inbox for Faulty<Database> {
     async fn is_handled(&self, consumer: &str, event_id: &str) -> Result<bool, PortError> {
         call!(self, "inbox.is_handled", Read, self.inner.is_handled(consumer, event_id))
     }
     async fn mark_handled(&self, consumer: &str, event_id: &str, at: Timestamp) -> Result<bool, PortError> {
-        call!(self, "inbox.mark_handled", Write, self.inner.mark_handled(consumer, event_id, at))
+        call!(self, "inbox.mark_handled", Write, self.inner.store.mark_handled(consumer, event_id, at))
     }
 }
 
