@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::bare::bare;
 use crate::bulk::Bulk;
 use crate::corpus::{Corpus, Entry};
 use crate::defects::Defect;
@@ -41,6 +42,8 @@ enum Command {
     Defects(DefectsArgs),
     /// Write a page about a run and the planted defects
     Report(ReportArgs),
+    /// Run the app alone: no wires, faults, heartbeats or oracles. A simulation can't be faster
+    Bare(BareArgs),
 }
 
 #[derive(Args)]
@@ -123,6 +126,13 @@ struct ReportArgs {
     run: RunArgs,
 }
 
+#[derive(Args)]
+struct BareArgs {
+    /// How many bookings
+    #[arg(long, default_value_t = 100_000)]
+    bookings: u64,
+}
+
 fn fault(text: &str) -> Result<Fault, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
         let names: Vec<String> = Fault::ALL.iter().filter_map(|fault| slug(*fault)).collect();
@@ -193,6 +203,11 @@ impl Cli {
             Command::Corpus => corpus(),
             Command::Defects(args) => defects(&args).map(drop),
             Command::Report(args) => write_report(&args),
+            Command::Bare(BareArgs { bookings }) => {
+                let took = bare(bookings)?.as_secs_f64();
+                println!("{bookings} bookings in {took:.1} s: {:.0} bookings/s", bookings as f64 / took);
+                Ok(())
+            }
         }
     }
 }

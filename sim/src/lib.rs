@@ -7,6 +7,7 @@
 //! rideplane-sim corpus                                    the committed seeds
 //! rideplane-sim defects                                   plants every known defect and sees it found
 //! rideplane-sim report --out FILE                         a page about all of it
+//! rideplane-sim bare                                      the app alone, to see what the simulation adds
 //! ```
 //!
 //! # What is simulated
@@ -45,6 +46,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "mutants and oracles look at a few events among many")]
 
 mod actors;
+mod bare;
 mod bulk;
 mod cli;
 mod corpus;
@@ -64,6 +66,7 @@ mod totals;
 mod trace;
 mod world;
 
+pub use bare::bare;
 pub use bulk::Bulk;
 pub use cli::{Cli, replay_command};
 pub use corpus::{Corpus, Entry};

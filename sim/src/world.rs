@@ -85,6 +85,24 @@ pub(crate) fn spec(key: VehicleKey) -> VehicleSpec {
     }
 }
 
+/// How the operator registers a vehicle of a fleet.
+pub(crate) fn registration(fleet: &Fleet, signatures: &Signatures, n: usize) -> (VehicleId, PutVehicle) {
+    let (at, spec) = (place(n), spec(signatures.of_vehicle(n)));
+    let put = PutVehicle {
+        vehicle_type: spec.vehicle_type,
+        form_factor: spec.form_factor,
+        propulsion_type: spec.propulsion_type,
+        plan_id: spec.plan_id,
+        public_key: Some(spec.key),
+        max_range_meters: spec.max_range_m,
+        lat: Some(at.lat()),
+        lon: Some(at.lon()),
+        current_fuel_percent: None,
+        current_range_meters: None,
+    };
+    (fleet.ids[n].clone(), put)
+}
+
 impl Shared {
     pub(crate) fn new(
         seed: u64,
@@ -179,22 +197,9 @@ impl Shared {
         App::new(ports, Settings { plans: plans(), ..Settings::default() })
     }
 
-    /// How the operator registers the vehicles.
+    /// How the operator registers a vehicle.
     pub(crate) fn registration(&self, n: usize) -> (VehicleId, PutVehicle) {
-        let (at, spec) = (place(n), spec(self.signatures.of_vehicle(n)));
-        let put = PutVehicle {
-            vehicle_type: spec.vehicle_type,
-            form_factor: spec.form_factor,
-            propulsion_type: spec.propulsion_type,
-            plan_id: spec.plan_id,
-            public_key: Some(spec.key),
-            max_range_meters: spec.max_range_m,
-            lat: Some(at.lat()),
-            lon: Some(at.lon()),
-            current_fuel_percent: None,
-            current_range_meters: None,
-        };
-        (self.fleet.ids[n].clone(), put)
+        registration(&self.fleet, &self.signatures, n)
     }
 
     /// Who has a vehicle, by its history.

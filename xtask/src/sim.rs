@@ -32,13 +32,15 @@ pub(crate) fn model(workspace: &Workspace) -> Result<()> {
         .try_for_each(|args| release(workspace, "rideplane-model", args))
 }
 
-/// Measures bookings a second under each mix of faults, on one core: with Ed25519, with a keyed hash, and with what each
-/// seed draws.
+/// Measures bookings a second on one core: of the app alone, and under each mix of faults with Ed25519, with a keyed hash,
+/// and with what each seed draws.
 ///
 /// # Errors
 /// As [`check`].
 pub(crate) fn bench(workspace: &Workspace) -> Result<()> {
     let of = |faults| ["run", "--threads", "1", "--bookings", "20000", "--faults", faults];
+    println!("the app alone, keyed-hash");
+    run(workspace, &["bare"])?;
     ["none", "everyday", "storm", "swarm"].iter().try_for_each(|faults| {
         for signatures in ["ed25519", "keyed-hash"] {
             println!("{faults}, {signatures}");
