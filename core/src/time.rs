@@ -6,7 +6,8 @@ use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z, leap seconds ignored (POSIX time).
-/// On the wire RFC 3339 in UTC, with as many fractional digits as are needed.
+/// On the wire RFC 3339 in UTC, with as many fractional digits as are needed. There is none that can't be written: whatever
+/// lies before [`Timestamp::MIN`] or after [`Timestamp::MAX`] is taken for these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -23,21 +24,36 @@ pub struct InvalidTimestamp {
 }
 
 impl Timestamp {
+    /// The earliest instant that can be written: 0000-01-01T00:00:00Z, as years of RFC 3339 have four digits.
+    pub const MIN: Self = Self(-62_167_219_200_000_000);
     /// The latest instant that can be written: 9999-12-30T22:00:00.999999Z, the end of RFC 3339 here.
     pub const MAX: Self = Self(253_402_207_200_999_999);
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
 
-    /// From microseconds since the Unix epoch.
+    /// From microseconds since the Unix epoch, saturating.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
-        Self(micros)
+        if micros < Self::MIN.0 {
+            Self::MIN
+        } else if micros > Self::MAX.0 {
+            Self::MAX
+        } else {
+            Self(micros)
+        }
+    }
+
+    /// From microseconds since the Unix epoch; `None` outside [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
+    #[must_use]
+    pub const fn try_from_micros(micros: i64) -> Option<Self> {
+        let instant = Self::from_micros(micros);
+        if instant.0 == micros { Some(instant) } else { None }
     }
 
     /// From whole seconds since the Unix epoch, saturating.
     #[must_use]
     pub const fn from_unix_seconds(seconds: i64) -> Self {
-        Self(seconds.saturating_mul(1_000_000))
+        Self::from_micros(seconds.saturating_mul(1_000_000))
     }
 
     /// Microseconds since the Unix epoch.
@@ -61,13 +77,13 @@ impl Timestamp {
     /// This instant moved by `span`, saturating at the ends of the range.
     #[must_use]
     pub const fn plus(self, span: Span) -> Self {
-        Self(self.0.saturating_add(span.0))
+        Self::from_micros(self.0.saturating_add(span.0))
     }
 
     /// This instant moved back by `span`, saturating at the ends of the range.
     #[must_use]
     pub const fn minus(self, span: Span) -> Self {
-        Self(self.0.saturating_sub(span.0))
+        Self::from_micros(self.0.saturating_sub(span.0))
     }
 }
 
@@ -140,8 +156,9 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse::<jiff::Timestamp>()
-            .map(|instant| Self(instant.as_microsecond()))
-            .map_err(|_| InvalidTimestamp { text: text.chars().take(64).collect() })
+            .ok()
+            .and_then(|instant| Self::try_from_micros(instant.as_microsecond()))
+            .ok_or_else(|| InvalidTimestamp { text: text.chars().take(64).collect() })
     }
 }
 
@@ -199,17 +216,38 @@ mod tests {
     }
 
     #[test]
-    fn the_last_instant_survives_the_wire() {
-        let text = Timestamp::MAX.to_string();
-        assert_eq!(text.parse(), Ok(Timestamp::MAX), "{text}");
-        assert_eq!(text, "9999-12-30T22:00:00.999999Z");
+    fn the_first_and_the_last_instant_survive_the_wire() {
+        for (instant, text) in
+            [(Timestamp::MIN, "0000-01-01T00:00:00Z"), (Timestamp::MAX, "9999-12-30T22:00:00.999999Z")]
+        {
+            assert_eq!(instant.to_string(), text);
+            assert_eq!(text.parse(), Ok(instant));
+        }
+        for text in ["-000001-12-31T23:59:59Z", "9999-12-31T00:00:00Z", "+010000-01-01T00:00:00Z"] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_leads_beyond_the_first_and_the_last_instant() {
+        let span = Span::from_micros(1);
+        assert_eq!((Timestamp::MAX.plus(span), Timestamp::MIN.minus(span)), (Timestamp::MAX, Timestamp::MIN));
+        assert_eq!(Timestamp::MAX.minus(Span(i64::MIN)), Timestamp::MAX);
+        for (far, end) in [(i64::MAX, Timestamp::MAX), (i64::MIN, Timestamp::MIN)] {
+            assert_eq!((Timestamp::from_micros(far), Timestamp::from_unix_seconds(far)), (end, end));
+            assert_eq!(Timestamp::try_from_micros(far), None);
+            assert_eq!(Timestamp::try_from_micros(end.0), Some(end));
+        }
     }
 
     proptest! {
         #[test]
-        fn every_instant_survives_the_wire(micros in -60_000_000_000_000_000_i64..=Timestamp::MAX.0) {
-            let json = serde_json::to_string(&Timestamp(micros)).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), Timestamp(micros));
+        fn every_instant_survives_the_wire(
+            micros in prop_oneof![Timestamp::MIN.0..=Timestamp::MAX.0, any::<i64>()],
+        ) {
+            let instant = Timestamp::from_micros(micros);
+            let json = serde_json::to_string(&instant).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), instant);
         }
     }
 }

@@ -65,7 +65,7 @@ pub(crate) enum Happening {
 /// What happens when, earliest first; what is for one moment happens in the order in which it was asked for.
 #[derive(Default)]
 struct Timers {
-    /// When, the how manieth to be asked for, and where it is in `what`: small, because a heap moves its entries about.
+    /// When, in which turn it was asked for, and its place in `what`: small, because a heap moves its entries about.
     order: BinaryHeap<Reverse<(i64, u64, usize)>>,
     what: Vec<Option<Happening>>,
     free: Vec<usize>,

@@ -63,6 +63,9 @@ enum Task {
         /// How long each target is fuzzed
         #[arg(long, value_name = "N", default_value_t = 60)]
         seconds: u32,
+        /// Afterwards keep the fewest inputs that reach as much, in `fuzz/corpus`
+        #[arg(long)]
+        keep: bool,
     },
     /// Check the rules of the source tree: dependency direction, purity, lengths, leftovers
     Tidy,
@@ -116,7 +119,7 @@ fn run(cli: Cli) -> Result<()> {
         Task::Bench { what: Bench::Search } => bench::search(&workspace),
         Task::Bench { what: Bench::Replay } => bench::replay(&workspace),
         Task::Bench { what: Bench::Sim } => sim::bench(&workspace),
-        Task::Fuzz { only, seconds } => fuzz::run(&workspace, &only, seconds),
+        Task::Fuzz { only, seconds, keep } => fuzz::run(&workspace, &only, seconds, keep),
         Task::Tidy => tidy::run(&workspace),
     }
 }

@@ -418,10 +418,11 @@ impl AckClaims {
 }
 
 fn validate_instant(claim: &'static str, instant: Timestamp) -> Result<(), WireError> {
-    if (Timestamp::EPOCH..=Timestamp::MAX).contains(&instant) {
-        return Ok(());
-    }
-    Err(WireError::InvalidClaim { claim, rule: "it lies between 1970 and 9999" })
+    if instant >= Timestamp::EPOCH { Ok(()) } else { Err(out_of_time(claim)) }
+}
+
+const fn out_of_time(claim: &'static str) -> WireError {
+    WireError::InvalidClaim { claim, rule: "it lies between 1970 and 9999" }
 }
 
 fn vehicle_id(reader: &mut Reader<'_>) -> Result<VehicleId, WireError> {
@@ -446,7 +447,7 @@ fn uint(reader: &mut Reader<'_>, key: u64, item: &'static str) -> Result<u64, Wi
 
 fn instant(reader: &mut Reader<'_>, key: u64, item: &'static str) -> Result<Timestamp, WireError> {
     reader.key(key, item)?;
-    reader.int(item).map(Timestamp::from_micros)
+    Timestamp::try_from_micros(reader.int(item)?).ok_or(out_of_time(item))
 }
 
 fn action(reader: &mut Reader<'_>, key: u64) -> Result<Action, WireError> {
