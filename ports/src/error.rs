@@ -46,6 +46,19 @@ pub struct PortError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// A text that is none of the names of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is none of the names there are")]
+pub struct UnknownName {
+    text: String,
+}
+
+impl UnknownName {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.chars().take(64).collect() }
+    }
+}
+
 impl PortError {
     /// An error of `operation`. [`Kind::Unavailable`] and [`Kind::RateLimited`] may be retried, the others not, unless
     /// [`with_retry`](Self::with_retry) says otherwise.

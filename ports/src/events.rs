@@ -1,5 +1,7 @@
 //! Events on their way out, and what was handled already.
 
+use std::str::FromStr;
+
 use async_trait::async_trait;
 use rideplane_core::booking;
 use rideplane_core::fleet;
@@ -7,7 +9,7 @@ use rideplane_core::ids::{BookingId, VehicleId, Version};
 use rideplane_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{AggregateKey, Kind, PortError};
+use crate::{AggregateKey, Kind, PortError, UnknownName};
 
 /// The topics of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,6 +102,9 @@ pub trait EventSource: Send + Sync {
 }
 
 impl Topic {
+    /// Every topic.
+    pub const ALL: [Self; 3] = [Self::Bookings, Self::Payments, Self::Vehicles];
+
     /// The topic's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -108,6 +113,13 @@ impl Topic {
             Self::Payments => "rideplane.payments.v1",
             Self::Vehicles => "rideplane.vehicles.v1",
         }
+    }
+}
+
+impl FromStr for Topic {
+    type Err = UnknownName;
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|topic| topic.as_str() == text).ok_or_else(|| UnknownName::new(text))
     }
 }
 
@@ -169,4 +181,25 @@ fn json<T: Serialize>(event: &T, room: usize) -> Result<String, PortError> {
     crate::json::text(event, room).map_err(|error| {
         PortError::new(Kind::Corrupt, "outbox.encode", "an event can't be written as JSON").with_source(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LedgerAccount;
+
+    #[test]
+    fn names_in_tables_read_as_they_are_written() {
+        for topic in Topic::ALL {
+            assert_eq!(topic.as_str().parse(), Ok(topic));
+            assert_eq!(serde_json::to_value(topic).unwrap(), topic.as_str());
+        }
+        for account in LedgerAccount::ALL {
+            assert_eq!(account.as_str().parse(), Ok(account));
+            assert_eq!(serde_json::to_value(account).unwrap(), account.as_str());
+        }
+        assert!(
+            "rideplane.bookings".parse::<Topic>().is_err() && "Captured".parse::<LedgerAccount>().is_err()
+        );
+    }
 }

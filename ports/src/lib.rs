@@ -34,7 +34,7 @@ mod vehicle;
 
 pub use availability::{Availability, AvailabilityUpdate, Listing, Nearby, Nearest, Source, Stamp};
 pub use breaker::{Breaker, BreakerState, Guarded};
-pub use error::{Kind, PortError, Retry};
+pub use error::{Kind, PortError, Retry, UnknownName};
 pub use events::{Delivery, Envelope, EventPublisher, EventSource, Inbox, Outbox, Published, Topic};
 pub use host::{Clock, CommandSigner, DemandModel, Ids};
 pub use notify::{Channel, Notification, NotificationKind, Notifier};

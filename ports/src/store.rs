@@ -1,6 +1,7 @@
 //! The store: aggregates, and the one atomic commit that changes them.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use rideplane_core::money::Money;
 use rideplane_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Envelope, PortError};
+use crate::{Envelope, PortError, UnknownName};
 
 /// A state and the number of events that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -528,6 +529,29 @@ impl fmt::Debug for Profile {
     /// Without contact data, so that no log can hold any.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Profile").field("user_id", &self.user_id).finish_non_exhaustive()
+    }
+}
+
+impl LedgerAccount {
+    /// Every account.
+    pub const ALL: [Self; 4] = [Self::Authorized, Self::Captured, Self::Released, Self::Refunded];
+
+    /// The name in tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorized => "authorized",
+            Self::Captured => "captured",
+            Self::Released => "released",
+            Self::Refunded => "refunded",
+        }
+    }
+}
+
+impl FromStr for LedgerAccount {
+    type Err = UnknownName;
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|account| account.as_str() == text).ok_or_else(|| UnknownName::new(text))
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 
 use crate::literal::{Literals, Parameters};
-use crate::{rows, sql};
+use crate::sql;
 
 /// How many arrays a call has.
 const COLUMNS: usize = 49;
@@ -180,7 +180,7 @@ fn ledger(commits: &Numbered<'_>, row: &mut impl Parameters) -> Result<(), BoxDy
     row.add(all().map(|(number, _)| number).collect::<Vec<_>>())?;
     row.add(all().map(|(_, entry)| entry.booking_id.to_string()).collect::<Vec<_>>())?;
     row.add(versions)?;
-    row.add(all().map(|(_, entry)| rows::account(entry.account)).collect::<Vec<_>>())?;
+    row.add(all().map(|(_, entry)| entry.account.as_str()).collect::<Vec<_>>())?;
     row.add(all().map(|(_, entry)| entry.amount.to_minor()).collect::<Vec<_>>())?;
     row.add(all().map(|(_, entry)| entry.amount.currency().code().to_owned()).collect::<Vec<_>>())?;
     row.add(all().map(|(_, entry)| entry.at.as_micros()).collect::<Vec<_>>())

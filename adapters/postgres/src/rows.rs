@@ -10,8 +10,7 @@ use rideplane_core::ids::{BookingId, VehicleId, Version};
 use rideplane_core::money::{Currency, Money};
 use rideplane_core::time::Timestamp;
 use rideplane_ports::{
-    AggregateKey, Envelope, IdempotencyRecord, Kind, LedgerAccount, LedgerEntry, PortError, Stored,
-    Telemetry, Topic,
+    AggregateKey, Envelope, IdempotencyRecord, Kind, LedgerEntry, PortError, Stored, Telemetry,
 };
 use serde::de::DeserializeOwned;
 use sqlx::error::BoxDynError;
@@ -96,14 +95,8 @@ impl<'r> Row<'r> {
 }
 
 pub(crate) fn event(row: &Row<'_>) -> Result<Envelope> {
-    let topic = match row.get::<&str>(3)? {
-        text if text == Topic::Bookings.as_str() => Topic::Bookings,
-        text if text == Topic::Payments.as_str() => Topic::Payments,
-        text if text == Topic::Vehicles.as_str() => Topic::Vehicles,
-        _ => return Err(row.corrupt(3, "is not a topic")),
-    };
     Ok(Envelope {
-        topic,
+        topic: row.parse(3)?,
         aggregate: row.key(1, 0)?,
         version: row.version(2)?,
         name: row.get(4)?,
@@ -112,27 +105,11 @@ pub(crate) fn event(row: &Row<'_>) -> Result<Envelope> {
     })
 }
 
-pub(crate) const fn account(account: LedgerAccount) -> &'static str {
-    match account {
-        LedgerAccount::Authorized => "authorized",
-        LedgerAccount::Captured => "captured",
-        LedgerAccount::Released => "released",
-        LedgerAccount::Refunded => "refunded",
-    }
-}
-
 pub(crate) fn posting(row: &Row<'_>) -> Result<LedgerEntry> {
-    let account = match row.get::<&str>(2)? {
-        "authorized" => LedgerAccount::Authorized,
-        "captured" => LedgerAccount::Captured,
-        "released" => LedgerAccount::Released,
-        "refunded" => LedgerAccount::Refunded,
-        _ => return Err(row.corrupt(2, "is not an account")),
-    };
     Ok(LedgerEntry {
         booking_id: row.parse(0)?,
         version: row.version(1)?,
-        account,
+        account: row.parse(2)?,
         amount: Money::from_minor(row.get(3)?, row.parse::<Currency>(4)?),
         at: row.time(5)?,
     })

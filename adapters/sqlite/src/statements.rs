@@ -8,7 +8,6 @@ use rideplane_ports::{
 };
 use rusqlite::{CachedStatement, Connection, Result, params};
 
-use crate::rows;
 use crate::waiting::EventKey;
 
 const VEHICLE: &str = "INSERT INTO vehicles (id, version, deadline, state) VALUES (?1, ?2, ?3, ?4)
@@ -108,7 +107,7 @@ fn posting(ledger: &mut CachedStatement<'_>, entry: &LedgerEntry) -> Result<usiz
     ledger.execute(params![
         entry.booking_id.to_string(),
         entry.version.0,
-        rows::account(entry.account),
+        entry.account.as_str(),
         entry.amount.to_minor(),
         entry.amount.currency().code(),
         entry.at.as_micros(),
