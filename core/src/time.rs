@@ -144,10 +144,8 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not `from_microsecond`, which ends at the last whole second: the last instants could be read and not written.
         let nanos = i32::try_from(self.0.rem_euclid(1_000_000).saturating_mul(1_000)).unwrap_or(0);
-        match jiff::Timestamp::new(self.as_unix_seconds(), nanos) {
-            Ok(instant) => write!(f, "{instant}"),
-            Err(_) => write!(f, "@{}us", self.0),
-        }
+        let instant = jiff::Timestamp::new(self.as_unix_seconds(), nanos).unwrap_or(jiff::Timestamp::MAX);
+        fmt::Display::fmt(&instant, f)
     }
 }
 
