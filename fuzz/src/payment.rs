@@ -34,6 +34,7 @@ pub fn payment_facts(bytes: &[u8]) {
         ),
         log: Vec::new(),
         calls: BTreeMap::new(),
+        made: 0,
         now: Timestamp::from_unix_seconds(1_760_000_000),
     };
     let mut payment = desk.first.clone();
@@ -53,7 +54,7 @@ pub fn payment_facts(bytes: &[u8]) {
                 desk.now = desk.now.plus(Span::from_seconds(seconds));
                 Command::Tick
             }
-            _ => Command::Observe(fact(&mut input, &payment, desk.now)),
+            _ => Command::Observe(fact(&mut input, &payment, &desk)),
         };
         payment = desk.tell(payment, &command, &policy);
     }
@@ -64,6 +65,8 @@ struct Desk {
     first: Payment,
     log: Vec<rideplane_core::payment::Event>,
     calls: BTreeMap<String, GatewayCall>,
+    /// The highest number of a call so far.
+    made: u32,
     now: Timestamp,
 }
 
@@ -93,6 +96,7 @@ impl Desk {
 
     fn check_call(&mut self, payment: &Payment) {
         let Some((call, id)) = payment.due_call(self.now) else { return };
+        self.made = self.made.max(id.seq);
         assert_eq!(payment.quarantine(), None);
         assert_eq!(id.op == Op::Fetch, key(&call).is_none());
         if let Some(key) = key(&call) {
@@ -161,17 +165,18 @@ fn intent(input: &mut Input<'_>) -> PaymentIntentId {
     PaymentIntentId::new(input.pick(&["pi_1", "pi_1", "pi_1", "pi_2"])).expect("an id")
 }
 
-/// The number of the call that is due, or any near it.
-fn call_id(input: &mut Input<'_>, payment: &Payment, now: Timestamp) -> (Op, u32) {
+/// The number of the call that is due, or of any that was made: what answers a call before it is made counts again once it
+/// is, and nobody can know its number.
+fn call_id(input: &mut Input<'_>, payment: &Payment, desk: &Desk) -> (Op, u32) {
     let choice = input.byte();
-    match payment.due_call(now) {
+    match payment.due_call(desk.now) {
         Some((_, id)) if choice < 192 => (id.op, id.seq),
-        Some(_) | None => (OPS[usize::from(choice) % OPS.len()], u32::from(choice % 7)),
+        Some(_) | None => (OPS[usize::from(choice) % OPS.len()], u32::from(choice % 7).min(desk.made)),
     }
 }
 
-fn fact(input: &mut Input<'_>, payment: &Payment, now: Timestamp) -> Fact {
-    let (op, seq) = call_id(input, payment, now);
+fn fact(input: &mut Input<'_>, payment: &Payment, desk: &Desk) -> Fact {
+    let ((op, seq), now) = (call_id(input, payment, desk), desk.now);
     match input.byte() % 10 {
         0..=2 => Fact::Answer { op, seq, snapshot: snapshot(input, now) },
         3 | 4 => Fact::Fetched(snapshot(input, now)),

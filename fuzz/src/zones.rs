@@ -95,14 +95,13 @@ fn known(input: &mut Input<'_>) {
     }});
     let read = Zones::try_from(&document).unwrap_or_else(|error| panic!("{error}: {document}"));
     for second in [-2, -1, 0, 1, 2] {
-        for kind_of in 0..KINDS.len() {
+        for (kind_of, name) in KINDS.into_iter().enumerate() {
             for at in LONS.into_iter().flat_map(|lon| LATS.map(|lat| (lon, lat))) {
                 let verdict = read.verdict(place(at), &kind(kind_of), moment(second));
                 assert_eq!(
                     decided(&verdict),
                     expected(&zones, &global, at, kind_of, second),
-                    "{at:?}, {}, {second} s: {document}",
-                    KINDS[kind_of]
+                    "{at:?}, {name}, {second} s: {document}"
                 );
             }
         }
@@ -215,7 +214,7 @@ fn rule_json(rule: &Rule) -> Value {
 
 fn feature(zone: &Zone) -> Value {
     let polygon = |(outer, hole): &(Ring, Option<Ring>)| {
-        std::iter::once(outer).chain(hole).cloned().map(|ring| json!(ring)).collect::<Value>()
+        std::iter::once(outer).chain(hole).map(|ring| json!(ring)).collect::<Value>()
     };
     let mut properties = json!({ "rules": zone.rules.iter().map(rule_json).collect::<Vec<_>>() });
     for (name, second) in [("start", zone.start), ("end", zone.end)] {
