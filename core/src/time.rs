@@ -56,6 +56,15 @@ impl Timestamp {
         Self::from_micros(seconds.saturating_mul(1_000_000))
     }
 
+    /// From whole seconds since the Unix epoch; `None` outside [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
+    #[must_use]
+    pub const fn try_from_unix_seconds(seconds: i64) -> Option<Self> {
+        match seconds.checked_mul(1_000_000) {
+            Some(micros) => Self::try_from_micros(micros),
+            None => None,
+        }
+    }
+
     /// Microseconds since the Unix epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {
@@ -228,6 +237,7 @@ mod tests {
 
     #[test]
     fn nothing_leads_beyond_the_first_and_the_last_instant() {
+        assert_eq!(Timestamp::try_from_unix_seconds(-1), Some(Timestamp(-1_000_000)));
         let span = Span::from_micros(1);
         assert_eq!((Timestamp::MAX.plus(span), Timestamp::MIN.minus(span)), (Timestamp::MAX, Timestamp::MIN));
         assert_eq!(Timestamp::MAX.minus(Span(i64::MIN)), Timestamp::MAX);
@@ -235,6 +245,8 @@ mod tests {
             assert_eq!((Timestamp::from_micros(far), Timestamp::from_unix_seconds(far)), (end, end));
             assert_eq!(Timestamp::try_from_micros(far), None);
             assert_eq!(Timestamp::try_from_micros(end.0), Some(end));
+            assert_eq!(Timestamp::try_from_unix_seconds(far), None);
+            assert_eq!(Timestamp::try_from_unix_seconds(far / 10_000_000), None);
         }
     }
 

@@ -153,6 +153,10 @@ fn late_refund(p: &Payment, seq: u32, shown: &RefundSnapshot, cx: &Context<'_>) 
         | RefundStatus::Succeeded
         | RefundStatus::Other(_) => {}
     }
+    // One key makes one refund. A second one under it is money that left, and no state could count it.
+    if p.refunds.iter().any(|refund| refund.seq == seq) {
+        return quarantined(QuarantineReason::RefundFailed);
+    }
     // We never ask for nothing: it would leave no trace in the state, and count again each time it is shown.
     let room = minus(p.captured, p.refunds_covered());
     if !shown.amount.is_positive() || minus(shown.amount, room).is_positive() {

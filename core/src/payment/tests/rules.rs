@@ -81,6 +81,18 @@ fn a_refund_is_known_by_its_id_and_one_without_an_id_by_its_amount_and_call() {
 }
 
 #[test]
+fn a_second_refund_under_the_key_of_one_that_failed_is_left_to_a_person() {
+    let failed = Led::captured()
+        .at(6, Command::Refund { amount: eur(200) })
+        .at(7, refund_answer(4, refund("re_1", 200, RefundStatus::Failed)));
+    let again = refund_answer(4, refund("re_2", 200, RefundStatus::Failed));
+    assert_eq!(failed.judge(at(8), &again), Ok(vec![]), "no money left by it");
+    let paid = failed.at(8, refund_answer(4, refund("re_2", 200, RefundStatus::Succeeded)));
+    assert_eq!(paid.payment.quarantine(), Some(QuarantineReason::RefundFailed));
+    assert_eq!(paid.due_op(60), None, "and no third one is asked for");
+}
+
+#[test]
 fn a_refund_that_was_given_up_and_paid_after_all_takes_the_place_of_the_next_one() {
     let mut led = Led::captured().at(6, Command::Refund { amount: eur(200) });
     let mut now = 6;

@@ -104,11 +104,10 @@ impl Fields<'_> {
         let (time, expected) = match self.layout.format {
             Format::ChicagoTaxi => {
                 let seconds = whole(text).and_then(|seconds| i64::try_from(seconds).ok());
-                (seconds.map(Timestamp::from_unix_seconds), UNIX_TIME)
+                (seconds.and_then(Timestamp::try_from_unix_seconds), UNIX_TIME)
             }
             Format::Rideplane => (text.parse().ok(), RFC_3339),
         };
-        let time = time.filter(|time| *time <= Timestamp::MAX);
         time.map(Some).ok_or_else(|| self.wrong(Column::StartedAt, text.as_bytes(), expected))
     }
 
