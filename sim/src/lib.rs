@@ -38,6 +38,11 @@
 //! concerns the booking and the vehicle at fault, as a log and as a Mermaid sequence diagram; `shrink` first makes it
 //! small. A history can be changed only by the seed and the options that the command names.
 //!
+//! # How fast
+//! `bare` runs the same journeys on the app alone, over the same store, provider and vehicles. A simulation makes a quarter to
+//! two fifths of that: about a hundred port calls and nineteen events a booking go through wires, clockwork and oracles. What the app
+//! itself does, JSON of events and answers first, sets the limit.
+//!
 //! # What keeps the oracles honest
 //! [`Defect`] lists what is planted: mutants of store, provider, bus, vehicles and clients, wrapped over the real ones.
 //! Each must be found within 10,000 bookings.
