@@ -2,7 +2,7 @@
 
 use rideplane_core::time::{Span, Timestamp};
 use rideplane_http::WebhookSecret;
-use rideplane_http::webhook::{BadSignature, Subject, TOLERANCE, subject};
+use rideplane_http::webhook::{BadSignature, SIGNATURES_MAX, Subject, TOLERANCE, subject};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -28,8 +28,9 @@ pub fn webhook(bytes: &[u8]) {
     if verdict.is_ok() {
         assert!(is_signed(&header, body), "believed: {header:?}");
     }
-    if verdict == Err(BadSignature::Mismatch) {
-        assert!(!header.contains(&format!("v1={}", hex(&by_hand(time, body)))), "not believed: {header:?}");
+    // Of many signatures only the first are looked at.
+    if verdict == Err(BadSignature::Mismatch) && header.matches("v1=").count() <= SIGNATURES_MAX {
+        assert!(!is_signed(&header, body), "not believed: {header:?}");
     }
     check_own(&secret, body, now);
     if let Ok(event) = serde_json::from_slice::<Value>(body) {

@@ -16,7 +16,7 @@ use sha2::Sha256;
 pub const TOLERANCE: Span = Span::from_seconds(300);
 
 /// Most signatures that are looked at in one header.
-const SIGNATURES_MAX: usize = 16;
+pub const SIGNATURES_MAX: usize = 16;
 
 /// The secret that webhooks are signed with (Stripe `whsec_...`). Prints nothing of it.
 #[derive(Clone)]
