@@ -69,18 +69,12 @@ impl TryFrom<Commit> for PreparedCommit {
         let vehicles: Result<_, PortError> = commit
             .vehicles
             .into_iter()
-            .map(|change| {
-                let version = change.version();
-                prepared(change.expected, Stored { state: change.state, version }, change.deadline, VEHICLE)
-            })
+            .map(|change| prepared(change.expected, change.version(), change.state, change.deadline, VEHICLE))
             .collect();
         let bookings: Result<_, PortError> = commit
             .bookings
             .into_iter()
-            .map(|change| {
-                let version = change.version();
-                prepared(change.expected, Stored { state: change.state, version }, change.deadline, BOOKING)
-            })
+            .map(|change| prepared(change.expected, change.version(), change.state, change.deadline, BOOKING))
             .collect();
         Ok(Self {
             vehicles: vehicles?,
@@ -96,21 +90,21 @@ impl TryFrom<Commit> for PreparedCommit {
 
 fn prepared<T: Serialize>(
     expected: Version,
-    stored: Stored<T>,
+    version: Version,
+    state: Arc<T>,
     deadline: Option<Timestamp>,
     room: usize,
 ) -> Result<PreparedChange<T>, PortError> {
-    let version = stored.version;
     if version <= expected {
         return Err(rejected("a change has at least one event".to_owned()));
     }
     if i64::try_from(version.0).is_err() {
         return Err(rejected(format!("version {version} is too large to be stored")));
     }
-    let json = crate::json::text(&*stored.state, room).map_err(|error| {
+    let json = crate::json::text(&*state, room).map_err(|error| {
         PortError::new(Kind::Corrupt, COMMIT, "a state can't be written as JSON").with_source(error)
     })?;
-    Ok(PreparedChange { expected, stored, json, deadline })
+    Ok(PreparedChange { expected, stored: Stored { state, version }, json, deadline })
 }
 
 fn rejected(message: String) -> PortError {

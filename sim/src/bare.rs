@@ -7,15 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use async_trait::async_trait;
 use parking_lot::Mutex;
-use rideplane_app::{App, CreateBooking, EndTrip, Ports, SearchQuery, Sent, Settings};
+use rideplane_app::{App, CreateBooking, EndTrip, NOTIFIER, Ports, SearchQuery, Sent, Settings};
 use rideplane_core::booking::Status;
 use rideplane_core::ids::{PaymentMethodId, UserId};
-use rideplane_memory::{MemoryStore, NoSurge};
-use rideplane_ports::{
-    Envelope, EventPublisher, FromVehicle, IdempotencyKey, Notification, Notifier, PortError, Published,
-};
+use rideplane_memory::{LogNotifier, MemoryBus, MemoryStore, NoSurge};
+use rideplane_ports::{EventSource as _, FromVehicle, IdempotencyKey};
 
 use crate::actors::fleet::Fleet;
 use crate::episode::now_or_never;
@@ -59,28 +56,7 @@ struct Bare {
     net: Arc<Net>,
     fleet: Arc<Fleet>,
     app: App,
-    bus: Bus,
-}
-
-/// Takes everything, for the consumer behind it.
-#[derive(Default)]
-struct Bus(Mutex<Vec<Envelope>>);
-
-#[async_trait]
-impl EventPublisher for Bus {
-    async fn publish(&self, events: &[Envelope]) -> Published {
-        self.0.lock().extend_from_slice(events);
-        Published { count: events.len(), error: None }
-    }
-}
-
-struct Unread;
-
-#[async_trait]
-impl Notifier for Unread {
-    async fn send(&self, _notification: &Notification) -> Result<(), PortError> {
-        Ok(())
-    }
+    bus: MemoryBus,
 }
 
 /// What a call answers when nothing behind it waits.
@@ -111,7 +87,7 @@ impl Bare {
             availability: Arc::new(ListSearch::default()),
             gateway: Arc::new(Provider::new(Arc::clone(&net), oracle, None)),
             link: Arc::new(Broker { fleet: Arc::clone(&fleet) }),
-            notifier: Arc::new(Unread),
+            notifier: Arc::new(LogNotifier),
             signer: Arc::new(SimSigner { signatures: Arc::clone(&signatures) }),
             demand: Arc::new(NoSurge),
             clock: Arc::new(ServerClock { net: Arc::clone(&net), server: 0 }),
@@ -125,7 +101,7 @@ impl Bare {
                 at_once(app.vehicle_said(&FromVehicle::Telemetry(report)))?;
             }
         }
-        Ok(Self { net, fleet, app, bus: Bus::default() })
+        Ok(Self { net, fleet, app, bus: MemoryBus::new(0) })
     }
 
     fn journey(&self, number: u64) -> Result<()> {
@@ -179,8 +155,10 @@ impl Bare {
 
     fn publish(&self) -> Result<()> {
         at_once(self.app.relay_once(&self.bus, 200))?;
-        for event in std::mem::take(&mut *self.bus.0.lock()) {
-            at_once(self.app.notify(&event))?;
+        while let Some(next) = now_or_never(self.bus.next(NOTIFIER)) {
+            let delivery = next?.context("the bus is closed")?;
+            at_once(self.app.notify(&delivery.envelope))?;
+            at_once(self.bus.acknowledge(NOTIFIER, &delivery))?;
         }
         Ok(())
     }
